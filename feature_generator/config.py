@@ -30,6 +30,7 @@ from typing_extensions import Self
 from feature_generator import plugins
 from feature_generator.document import Document, Path_, override, read_config, read_yaml, repeat_names
 from feature_generator.errors import ConfigError, Problem, nearest
+from feature_generator.numbers_only import flags_in
 
 __all__ = [
     "FAMILY",
@@ -54,7 +55,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class StrictModel(BaseModel):
-    """A frozen config in which an unknown key is an error that names the nearest known one.
+    """A frozen config in which an unknown key is an error that names the nearest known one, and `true` is no number.
 
     Attributes:
         foreign: Keys that others call something by, and what to do with them here.
@@ -71,8 +72,13 @@ class StrictModel(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _name_unknown_keys(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        flags = [
+            InitErrorDetails(type=PydanticCustomError("flag", f"must be a number, but is {flag}"), loc=loc, input=flag)
+            for loc, flag in flags_in(cls, value)
+        ]
+        hide = bool(cls.model_config.get("hide_input_in_errors"))
         try:
-            return handler(value)
+            made = handler(value)
         except ValidationError as error:
             known = [f.alias or name for name, f in cls.model_fields.items()]
             details = []
@@ -84,8 +90,12 @@ class StrictModel(BaseModel):
                     text = "unknown key" + (told or "; known: " + ", ".join(sorted(known)))
                     kind = PydanticCustomError("unknown_key", text)
                 details.append(InitErrorDetails(type=kind, loc=item["loc"], input=item["input"]))
-            hide = bool(cls.model_config.get("hide_input_in_errors"))
+            placed = {detail["loc"] for detail in details}
+            details += [flag for flag in flags if flag["loc"] not in placed]
             raise ValidationError.from_exception_data(cls.__name__, details, hide_input=hide) from None
+        if flags:
+            raise ValidationError.from_exception_data(cls.__name__, flags, hide_input=hide)
+        return made
 
 
 def _text(item: Any) -> str:

@@ -61,15 +61,21 @@ class Finding:
         self._records, self._keywords, self._vectors, self._embedder = records, keywords, vectors, embedder
 
     def search(
-        self, query: str, how: SearchConfig, conditions: Sequence[Condition], reranker: Reranker | None
+        self,
+        query: str,
+        how: SearchConfig,
+        conditions: Sequence[Condition],
+        reranker: Reranker | None,
+        *,
+        passage: bool = False,
     ) -> list[Hit]:
-        """The best ones.
+        """The best ones; `passage`: for words as a document might have them.
 
         Raises:
             ConfigError: There are no vectors to search.
             EasyRecError: The question cannot be embedded, or a store cannot be reached.
         """
-        lists, links = self._lists(query, how, conditions)
+        lists, links = self._lists(query, how, conditions, passage)
         both = len(lists) == 2
         total = sum(len(numbers) for numbers, _ in lists.values())
         ranked = fused(lists["vector"], lists["keyword"], total, how.fusion) if both else next(iter(lists.values()))
@@ -91,7 +97,7 @@ class Finding:
         ]
 
     def _lists(
-        self, query: str, how: SearchConfig, conditions: Sequence[Condition]
+        self, query: str, how: SearchConfig, conditions: Sequence[Condition], passage: bool
     ) -> tuple[dict[str, Found], dict[int, int]]:
         """What words and vectors find, and which links stood for chunks in it."""
         if how.mode == "vector" and self._embedder is None:
@@ -101,7 +107,8 @@ class Finding:
         asked = most * LINKED if linked else most
         lists: dict[str, Found] = {}
         if how.mode != "keyword" and self._embedder is not None and self._vectors is not None:
-            lists["vector"] = self._vectors.search(self._embedder.queries([query])[0], asked, conditions)
+            embedded = self._embedder.documents if passage else self._embedder.queries
+            lists["vector"] = self._vectors.search(embedded([query])[0], asked, conditions)
         if how.mode != "vector":
             lists["keyword"] = self._keywords.search(query, asked, conditions=conditions)
         if not linked:

@@ -12,7 +12,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from easyrec.errors import ConfigError
+from easyrec.errors import ConfigError, RunError
 from easyrec.llm.embedders import Embedder
 from easyrec.llm.rerankers import Reranker
 from easyrec.retrieval.keyword.index import KeywordIndex
@@ -58,7 +58,7 @@ class KnowledgeBase(Adding, Beside):
         self.embedder: Embedder | None = None
         self.vectors: VectorStore | None = None
         try:
-            self.keywords = KeywordIndex(self.folder / "keyword", config.language)
+            self.keywords = self._words()
             if config.embedder is not None:
                 self.embedder = embedder if embedder is not None else config.embedder.open()
                 self.vectors = _default("rag.stores", "faiss", config.store).open(
@@ -73,6 +73,14 @@ class KnowledgeBase(Adding, Beside):
         except BaseException:
             self.close()
             raise
+
+    def _words(self) -> KeywordIndex:
+        """The index of words."""
+        folder = self.folder / "keyword"
+        try:
+            return KeywordIndex(folder, self.config.language)
+        except RunError as error:
+            raise RunError(f"{error}; if {folder} is removed, it is made anew of the documents that are kept") from None
 
     def _called(self) -> str:
         """Its name in a store that others use too, which no other has, also where folders are called the same."""
@@ -159,6 +167,7 @@ class KnowledgeBase(Adding, Beside):
         filter: Mapping[str, Any] | None = None,
         access: Collection[str] | None = None,
         reranker: Reranker | None = None,
+        passage: bool = False,
     ) -> list[Hit]:
         """The chunks that fit a question best.
 
@@ -168,12 +177,14 @@ class KnowledgeBase(Adding, Beside):
             filter: What must hold of them, as `easyrec.retrieval.filters` has it; `source` and `kind` are always known.
             access: The names of who asks: what is kept for others is not found. None: who asks may see everything.
             reranker: What looks at the best ones again; default: none.
+            passage: Whether it is no question, but words as a document might have them: it is embedded as documents are.
 
         Raises:
             ConfigError: The filter is none, or there are no vectors to search.
             EasyRecError: The question cannot be embedded, or a store cannot be reached.
         """
-        return self._finding.search(query, config or SearchConfig(), limits_of(filter, access), reranker)
+        how = config or SearchConfig()
+        return self._finding.search(query, how, limits_of(filter, access), reranker, passage=passage)
 
     def count(self, filter: Mapping[str, Any] | None = None, access: Collection[str] | None = None) -> int:
         """How many chunks pass a filter, with what stands beside them.

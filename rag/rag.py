@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypedDict
 
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from easyrec.errors import ConfigError, DataError
 from easyrec.llm.client import Message
@@ -24,6 +24,24 @@ LONGEST = 20_000
 """Letters of a question, and of a turn before it."""
 TURNS = 200
 """Turns before a question."""
+
+
+class How(TypedDict, total=False):
+    """Whatever goes with a question.
+
+    Attributes:
+        history: The turns before it, the oldest first.
+        filter: What must hold of what is found.
+        access: Names of which a document must have one; None, or not said: a trusted caller, who sees everything.
+        images: Pictures that belong to the question, as PNG, JPEG, GIF or WebP; only where `answer.images` allows some.
+        k: How many chunks are wanted.
+    """
+
+    history: Sequence[Message]
+    filter: Mapping[str, Any] | None
+    access: Collection[str] | None
+    images: Sequence[bytes]
+    k: int | None
 
 
 @dataclass(frozen=True)
@@ -67,78 +85,49 @@ class Rag:
             self.close()
             raise
 
-    def search(
-        self,
-        question: str,
-        *,
-        history: Sequence[Message] = (),
-        filter: Mapping[str, Any] | None = None,
-        access: Collection[str] | None = None,
-        k: int | None = None,
-    ) -> Searched:
+    def search(self, question: str, **how: Unpack[How]) -> Searched:
         """What an answer would be made of.
 
         Args:
             question: What is asked.
-            history: The turns before it, the oldest first.
-            filter: What must hold of what is found.
-            access: Names of which a document must have one; None: a trusted caller, who sees everything.
-            k: How many chunks are wanted.
+            how: As `How` says.
 
         Raises:
             EasyRecError: The filter is none, or a model or a store cannot be reached.
         """
-        values, traced = _given(question, history, filter, access, (), k), list[Traced]()
+        values, traced = _given(question, **how), list[Traced]()
         for _ in self._pipeline.run(values, traced, until_answer=True):
             pass
-        hits = list(values.get("hits", ()))
+        hits, k = list(values.get("hits", ())), how.get("k")
         return Searched(hits if k is None else hits[:k], Trace(tuple(traced)))
 
-    def ask(
-        self,
-        question: str,
-        *,
-        history: Sequence[Message] = (),
-        filter: Mapping[str, Any] | None = None,
-        access: Collection[str] | None = None,
-        images: Sequence[bytes] = (),
-        k: int | None = None,
-    ) -> Answered:
+    def ask(self, question: str, **how: Unpack[How]) -> Answered:
         """The answer.
 
         Args:
             question: What is asked.
-            history: The turns before it, the oldest first.
-            filter: What must hold of what is found.
-            access: Names of which a document must have one; None: a trusted caller, who sees everything.
-            images: Pictures that belong to the question, as PNG, JPEG, GIF or WebP; only where `answer.images` allows some.
-            k: How many chunks are wanted.
+            how: As `How` says.
 
         Raises:
-            EasyRecError: The filter is none, or a model or a store cannot be reached.
+            EasyRecError: As of `search`.
         """
-        *_, last = self.stream(question, history=history, filter=filter, access=access, images=images, k=k)
+        *_, last = self.stream(question, **how)
         assert isinstance(last, Answered)
         return last
 
-    def stream(
-        self,
-        question: str,
-        *,
-        history: Sequence[Message] = (),
-        filter: Mapping[str, Any] | None = None,
-        access: Collection[str] | None = None,
-        images: Sequence[bytes] = (),
-        k: int | None = None,
-    ) -> Iterator[str | Answered]:
+    def stream(self, question: str, **how: Unpack[How]) -> Iterator[str | Answered]:
         """The answer's words as they come, and at last the whole answer; the words joined are its text.
 
         Where a step behind `answer` may change it, its words come when that is done.
 
+        Args:
+            question: What is asked.
+            how: As `How` says.
+
         Raises:
-            EasyRecError: As of `ask`; also in the midst of it.
+            EasyRecError: As of `search`; also in the midst of it.
         """
-        values, traced = _given(question, history, filter, access, images, k), list[Traced]()
+        values, traced = _given(question, **how), list[Traced]()
         said = False
         for piece in self._pipeline.run(values, traced):
             said = True
@@ -148,27 +137,23 @@ class Rag:
             yield answer.text
         yield replace(answer, trace=Trace(tuple(traced)))
 
-    def chat(
-        self,
-        question: str,
-        *,
-        user: str,
-        session: str,
-        filter: Mapping[str, Any] | None = None,
-        access: Collection[str] | None = None,
-        images: Sequence[bytes] = (),
-        k: int | None = None,
-    ) -> Iterator[str | Answered]:
+    def chat(self, question: str, *, user: str, session: str, **how: Unpack[How]) -> Iterator[str | Answered]:
         """As `stream`, after what this user said in this session before; the answer is remembered when it is complete.
+
+        Args:
+            question: What is asked.
+            user: By whom.
+            session: In which talk of theirs.
+            how: As `How` says; what was said before takes the place of `history`.
 
         Raises:
             ConfigError: `chat` is not configured.
-            EasyRecError: As of `ask`; also in the midst of it.
+            EasyRecError: As of `search`; also in the midst of it.
         """
         if self.chats is None:
             raise ConfigError("'chat' is missing: it says where talks are remembered")
-        history = self.chats.history(user, session)
-        for piece in self.stream(question, history=history, filter=filter, access=access, images=images, k=k):
+        how["history"] = self.chats.history(user, session)
+        for piece in self.stream(question, **how):
             if isinstance(piece, Answered):
                 client = self.tools.client() if self.config.llm is not None else None
                 self.chats.add(user, session, question, piece.text, client)
@@ -191,11 +176,11 @@ class Rag:
 
 def _given(
     question: str,
-    history: Sequence[Message],
-    filter: Mapping[str, Any] | None,
-    access: Collection[str] | None,
-    images: Sequence[bytes],
-    k: int | None,
+    history: Sequence[Message] = (),
+    filter: Mapping[str, Any] | None = None,
+    access: Collection[str] | None = None,
+    images: Sequence[bytes] = (),
+    k: int | None = None,
 ) -> Values:
     """What a run begins with.
 

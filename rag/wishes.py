@@ -169,11 +169,6 @@ class Names:
                     _add(found, entry)
         return found
 
-    def nearest(self, fact: str, name: str) -> str | None:
-        """The value that a name means, written otherwise; None: none of them for sure."""
-        hits = self(name).get(fact)
-        return hits[0] if hits else None
-
 
 def _add(found: dict[str, list[str]], entries: Iterable[tuple[str, str]]) -> None:
     for fact, value in entries:

@@ -100,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(reply.wait)
             content = json.dumps(reply.body).encode() if reply.raw is None else reply.raw
             self.send_response(reply.status)
-            for name, value in reply.headers.items():
+            for name, value in ({"Content-Type": "application/json"} | reply.headers).items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content) + (10 if reply.cut else 0)))
             self.end_headers()

@@ -48,7 +48,11 @@ def config_in(args: argparse.Namespace, path: str, overrides: list[str] | None =
     from rag.config import load_rag  # noqa: PLC0415 (help must not wait for it)
 
     config = load_rag(path, overrides)
-    if getattr(args, "base", None) is None:
+    if not hasattr(args, "base"):
+        return config
+    if args.base is None:  # what only reads makes no folder where a path is wrong
+        if not (Path(config.knowledge.path) / "records.db").exists():
+            raise ConfigError(f"{config.knowledge.path}: there is no knowledge base; `easyrec rag ingest` makes one")
         return config
     from rag.server.named import named  # noqa: PLC0415 (help must not wait for it)
 

@@ -35,9 +35,9 @@ def run(args: argparse.Namespace) -> None:
     """Search, and print what was found."""
     from rag.rag import Rag  # noqa: PLC0415 (help must not wait for it)
 
-    question = question_of(args)
+    question, filter = question_of(args), facts_in(args.filter, "--filter") or None
     with Rag(config_of(args)) as rag:
-        found = rag.search(question, filter=facts_in(args.filter, "--filter") or None, k=args.k)
+        found = rag.search(question, filter=filter, k=args.k)
         tell_empty(rag.base)
     if args.trace:
         print_trace(found.trace, args.trace)

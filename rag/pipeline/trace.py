@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from easyrec.errors import AnswerError
-from easyrec.llm.client import Image, Message, Price, Usage
+from easyrec.llm.client import Image, Message, Price, Usage, metered
 from rag.knowledge import Hit
 
 LETTERS = 500
@@ -94,6 +95,16 @@ class Note:
         """Count what a model took."""
         self.usage += usage
         self.cost += usage.cost(price)
+
+    @contextmanager
+    def metered(self) -> Iterator[None]:
+        """Count what the models take that the block asks, where these do not say it themselves: embedders and rerankers."""
+        with metered() as meter:
+            try:
+                yield
+            finally:
+                self.usage += meter.usage
+                self.cost += meter.cost
 
     def add(self, name: str, count: int = 1) -> None:
         """Count something."""

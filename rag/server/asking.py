@@ -17,6 +17,8 @@ from rag.server.routes.searches import hit_told
 
 SESSION = r"^[A-Za-z0-9_.@+-]{1,60}$"
 IMAGE_BYTES = 4 << 20
+TALK = 10
+"""Times as many messages may be sent as are read."""
 STARTS = {"image/png": b"\x89PNG", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8", "image/webp": b"RIFF"}
 
 
@@ -46,10 +48,10 @@ class Chat(Lenient):
     messages: list[Said] = Field(min_length=1)
     stream: bool = False
     stream_options: StreamOptions | None = None
-    n: int = 1
+    n: int = Field(1, strict=True)
     filter: dict[str, Any] | None = None
     """Beside what other models know: what must hold of the documents."""
-    k: int | None = Field(None, ge=1)
+    k: int | None = Field(None, ge=1, strict=True)
     """Beside what other models know: how many chunks the answer is made of."""
     session: Annotated[str, StringConstraints(pattern=SESSION)] | None = None
     """Beside what other models know: a talk that the server remembers (`chat` in its config), then the last message is enough."""
@@ -82,6 +84,10 @@ def question_of(body: Chat, limits: LimitsConfig) -> Question:
         raise Refused(400, "n", "one answer is given to a question", param="n")
     if body.k is not None and body.k > limits.k:
         raise Refused(400, "k", f"must be at most {limits.k}", param="k")
+    if len(body.messages) > TALK * limits.messages:
+        most = TALK * limits.messages
+        text = f"a talk has at most {most:,} messages, but this one has {len(body.messages):,}: send the latest ones"
+        raise Refused(400, "messages", text, param="messages")
     said = [one for one in body.messages if one.role in ("user", "assistant")]
     if not said or said[-1].role != "user":
         raise Refused(400, "messages", "the last message must be the user's", param="messages")

@@ -73,11 +73,13 @@ class LimitsConfig(StrictModel):
     """In an upload."""
     upload_timeout_s: float = Field(600.0, gt=0.0)
     """How long an upload may take."""
+    uploads: int = Field(16, ge=1, le=1024)
+    """That come at a time; further ones are answered 429."""
     waiting_tasks: int = Field(1000, ge=1)
     """Files that wait to be taken in; further uploads are answered 429."""
     question_characters: int = Field(8000, ge=1)
-    messages: int = Field(100, ge=1)
-    """In a talk; of longer ones the latest are read."""
+    messages: int = Field(100, ge=1, le=200)
+    """In a talk; of longer ones the latest are read, and of more than ten times as many none."""
     images: int = Field(4, ge=0)
     """With a question."""
     k: int = Field(100, ge=1, le=1000)

@@ -23,6 +23,7 @@ from rag.evaluation.comparing import compare
 from rag.evaluation.evaluate import Evaluator, metrics_of
 from rag.evaluation.questions import Question, whole
 from rag.evaluation.results import Former
+from rag.server.asked import Asked, kept, path_of, write
 from rag.server.events import tell
 from rag.server.refused import Refused
 from rag.server.shelf import Shelf
@@ -31,20 +32,23 @@ NAME = re.compile(r"[0-9a-f]{32}")
 KEPT = 100
 """Of a knowledge base; the oldest ones go."""
 WAITING = 20
+TRIES = 3
+"""Times that a server may die while one is made: then it fails, as it may be what servers die of."""
 SHORT = ".told"
 """Ends the name of the file that has what lists say of one."""
 
 
 class Evaluations:
-    """What was measured, and what is being. Any thread may use it.
+    """What was measured, and what is being; what waits when the server ends is measured by the next one. Any thread may use it.
 
     Args:
-        folder: Where results lie; made where it is not there.
+        folder: Where questions and results lie; made where it is not there.
         shelf: What is measured.
+        spent: Is told who used how many tokens.
     """
 
-    def __init__(self, folder: Path, shelf: Shelf) -> None:
-        self._folder, self._shelf = folder, shelf
+    def __init__(self, folder: Path, shelf: Shelf, spent: Callable[[str, int], object]) -> None:
+        self._folder, self._shelf, self._spent = folder, shelf, spent
         self._lock, self._ending = threading.Lock(), threading.Event()
         self._open: dict[str, dict[str, Any]] = {}
         self._running: Evaluator | None = None
@@ -55,72 +59,97 @@ class Evaluations:
         self,
         base: str,
         name: str,
-        config: RagConfig,
+        user: str,
+        settings: Mapping[str, Any],
         questions: Sequence[Question],
         metrics: Sequence[str],
         answers: bool,
-        spent: Callable[[int], object],
     ) -> dict[str, Any]:
-        """Let a knowledge base be asked, as soon as the ones before are done.
+        """Let a knowledge base be asked, as soon as the ones before are done; it is on the disk when this returns.
 
         Args:
             base: Which.
             name: What the evaluation is called.
-            config: How it is searched and answers.
+            user: Who wants it.
+            settings: Sections that take the place of the knowledge base's.
             questions: What it is asked.
             metrics: What is measured; none: what the config says.
             answers: Whether the model is asked too.
-            spent: Is told how many tokens that took.
 
         Raises:
-            ConfigError: A metric is not known, or needs what is not there.
+            ConfigError: The settings cannot be; a metric is not known, or needs what is not there.
             Refused: Too many wait.
         """
-        chosen = metrics_of(config, metrics, answers=answers)
-        now = time.time()
-        told: dict[str, Any] = {
-            "id": uuid.uuid4().hex,
-            "base": base,
-            "name": name,
-            "state": "waiting",
-            "error": None,
-            "progress": 0.0,
-        }
-        told |= {"questions": len(questions), "created": now, "changed": now}
+        asked = Asked(
+            id=uuid.uuid4().hex,
+            base=base,
+            name=name,
+            user=user,
+            created=time.time(),
+            base_settings=self._shelf.settings.read(base),
+            settings=dict(settings),
+            metrics=list(metrics),
+            answers=answers,
+            questions=list(questions),
+        )
+        self._measured(asked)
         with self._lock:
             if len(self._open) >= WAITING:
                 raise Refused(429, "busy", "too many evaluations wait: try again later", retry_after=60.0)
-            self._open[told["id"]] = told
-        self._pool.submit(self._run, told, config, list(questions), chosen, spent)
-        return dict(told)
+            write(self._folder, asked)
+            return dict(self._wait(asked))
 
-    def _run(
-        self,
-        told: dict[str, Any],
-        config: RagConfig,
-        questions: list[Question],
-        metrics: list[Any],
-        spent: Callable[[int], object],
-    ) -> None:
-        done, report, state, wrong = 0, None, "failed", ""
-        with self._lock:
-            if told["id"] not in self._open:  # its knowledge base was removed
-                return
+    def resume(self) -> None:
+        """Go on with what a former server left undone."""
+        for asked in kept(self._folder):
+            path = path_of(self._folder, asked)
+            if (
+                asked.base not in self._shelf.bases or path.with_suffix(SHORT).exists()
+            ):  # died just before it was removed
+                path.unlink(missing_ok=True)
+                continue
+            with self._lock:
+                self._wait(asked)
 
-        def progress(_: str) -> None:
-            nonlocal done
-            if self._ending.is_set():
-                raise DataError("the server ended")
-            done += 1
-            told["progress"] = min(done / (len(questions) + len(metrics)), 1.0)
+    def _wait(self, asked: Asked) -> dict[str, Any]:
+        """Put one at the end of those that wait; who calls has the lock."""
+        told = self._open[asked.id] = {
+            "id": asked.id,
+            "base": asked.base,
+            "name": asked.name,
+            "state": "waiting",
+            "error": None,
+            "progress": 0.0,
+            "questions": len(asked.questions),
+            "created": asked.created,
+            "changed": time.time(),
+        }
+        self._pool.submit(self._run, told, asked)
+        return told
 
+    def _measured(self, asked: Asked) -> tuple[RagConfig, list[Any]]:
+        """How a knowledge base is asked, and what is measured.
+
+        Raises:
+            ConfigError: The settings cannot be; a metric is not known, or needs what is not there.
+        """
+        config = self._shelf.settings.config(asked.base_settings)
+        if asked.settings:
+            config = self._shelf.settings.over(config, asked.settings)
+        return config, metrics_of(config, asked.metrics, answers=asked.answers)
+
+    def _run(self, told: dict[str, Any], asked: Asked) -> None:
+        """Make one, in the thread."""
+        report, state, wrong = None, "failed", ""
         try:
-            told["state"] = "running"
-            with self._shelf.use(told["base"]) as opened, Evaluator(config, base=opened.base) as evaluator:
-                self._running = evaluator
-                found = evaluator.evaluate(questions, metrics, progress=progress)
-            report = found.as_json()
-            spent(int(sum(took["input"] + took["output"] for took in found.usage.values())))
+            with self._lock:
+                if told["id"] not in self._open or self._ending.is_set():
+                    return  # its knowledge base was removed, or the next server does it
+                told["state"] = "running"
+                if asked.ended >= TRIES:
+                    raise DataError(f"the server died {asked.ended} times while this was measured")
+                write(self._folder, asked.model_copy(update={"ended": asked.ended + 1}))  # until it comes to an end
+            report = self._report(told, asked)
             state = "done"
         except (ConfigError, DataError) as error:
             wrong = str(error)[:2000]
@@ -130,14 +159,48 @@ class Evaluations:
         except Exception as error:  # noqa: BLE001 (the edge of a thread)
             wrong = "an internal error; the server's log tells more"
             tell(logging.ERROR, "an evaluation failed", error, evaluation=told["id"])
-        self._running = None
         ended = {"state": state, "error": wrong or None, "progress": 1.0, "changed": time.time()}
         try:
-            self._keep({**told, **ended}, report)
+            with self._lock:
+                if told["id"] not in self._open:
+                    return
+                if self._ending.is_set() and state == "failed":  # it was cut off: the next server begins it anew
+                    write(self._folder, asked)
+                    return
+                self._keep({**told, **ended}, report)
+                path_of(self._folder, asked).unlink(missing_ok=True)
         except (FeatureGeneratorError, OSError) as error:
             tell(logging.ERROR, "an evaluation cannot be written", error, evaluation=told["id"])
-        with self._lock:
-            self._open.pop(told["id"], None)
+        finally:
+            with self._lock:
+                self._open.pop(told["id"], None)
+
+    def _report(self, told: dict[str, Any], asked: Asked) -> dict[str, Any]:
+        """What came of it.
+
+        Raises:
+            EasyRecError: Nothing did.
+        """
+        config, metrics = self._measured(asked)
+        done = 0
+
+        def progress(_: str) -> None:
+            nonlocal done
+            if self._ending.is_set():
+                raise DataError("the server ended")
+            done += 1
+            told["progress"] = min(done / (len(asked.questions) + len(metrics)), 1.0)
+
+        with self._shelf.use(asked.base) as opened, Evaluator(config, base=opened.base) as evaluator:
+            self._running = evaluator
+            try:
+                found = evaluator.evaluate(asked.questions, metrics, progress=progress)
+            finally:
+                self._running = None
+                self._spent(asked.user, evaluator.rag.tools.tokens())
+            if self._ending.is_set():  # the last calls may have been given up
+                raise DataError("the server ended")
+            return found.as_json()
 
     def _keep(self, told: dict[str, Any], report: dict[str, Any] | None) -> None:
         """Write one, and beside it what lists say of it; the oldest ones go."""
@@ -196,10 +259,10 @@ class Evaluations:
         with self._lock:
             for name in [one["id"] for one in self._open.values() if one["base"] == base]:
                 del self._open[name]
-        shutil.rmtree(self._folder / base, ignore_errors=True)
+            shutil.rmtree(self._folder / base, ignore_errors=True)
 
     def close(self) -> None:
-        """Begin nothing more, and end what runs: calls of models that are out are given up."""
+        """Begin nothing more, and cut off what runs: calls of models that are out are given up. The next server begins it anew."""
         self._ending.set()
         running = self._running
         if running is not None:

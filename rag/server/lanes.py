@@ -15,6 +15,32 @@ BUSY_S = 1.0
 """After which a client that was refused may try again."""
 
 
+class Places:
+    """How many do something at a time; nobody waits for a place. Its methods are called from the event loop alone.
+
+    Args:
+        most: Of them.
+        what: They do, as it is told.
+    """
+
+    def __init__(self, most: int, what: str) -> None:
+        self.most, self.what, self.taken = most, what, 0
+
+    def enter(self) -> None:
+        """Take a place; whoever has one must `leave`.
+
+        Raises:
+            Refused: There is none.
+        """
+        if self.taken >= self.most:
+            raise Refused(429, "busy", f"too many {self.what} at a time: try again later", retry_after=BUSY_S)
+        self.taken += 1
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self.taken -= 1
+
+
 class Lane:
     """A kind of work. Its methods are called from the event loop alone.
 

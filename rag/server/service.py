@@ -19,7 +19,7 @@ from rag.server.evaluations import Evaluations
 from rag.server.events import tell
 from rag.server.files import Files
 from rag.server.ingesting import Ingesting
-from rag.server.lanes import Lane
+from rag.server.lanes import Lane, Places
 from rag.server.numbers import BOUNDS, HELP
 from rag.server.pictures import Pictures
 from rag.server.quotas import Quotas
@@ -69,19 +69,27 @@ class Service:
         self.metrics = Metrics(BOUNDS)
         self.tasks = Tasks(state / "tasks.db", self.config.keep_tasks)
         self.shelf = Shelf(root, rag, self.config.open)
-        self.evaluations = Evaluations(state / "evaluations", self.shelf)
+        self.evaluations = Evaluations(state / "evaluations", self.shelf, self._used)
         limits = self.config.limits
         self.work = Lane("work", limits.threads, limits.queue)
         self.answers = Lane("answers", limits.answers, limits.queue)
+        self.uploads = Places(limits.uploads, "uploads")
         self.ingesting = Ingesting(self.tasks, self.shelf, self.files, self.metrics, self.config.workers)
         self.pictures = Pictures()
         self.ready = False
+
+    def _used(self, name: str, tokens: int) -> None:
+        """Count tokens of a user, if there is one of that name still."""
+        user = self.users.named(name)
+        if user is not None:
+            self.quotas.use_tokens(user, tokens)
 
     async def start(self) -> None:
         """Begin to take in what waits, and to answer."""
         for path in self.coming.iterdir():  # of uploads that were cut off
             path.unlink(missing_ok=True)
         self.ingesting.start()
+        self.evaluations.resume()
         self.ready = True
 
     async def stop(self) -> None:
@@ -105,5 +113,6 @@ class Service:
         for lane in (self.work, self.answers):
             self.metrics.set("easyrec_rag_waiting", lane.waiting, lane=lane.name)
             self.metrics.set("easyrec_rag_running", lane.running, lane=lane.name)
+        self.metrics.set("easyrec_rag_running", self.uploads.taken, lane="uploads")
         self.metrics.set("easyrec_rag_bases_open", self.shelf.count)
         return exposition([self.metrics.state()], HELP, BOUNDS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,9 @@ class Tasks:
         keep: Tasks that are remembered when they are done.
         now: Seconds since 1970.
 
+    Attributes:
+        putting: Held by who looks whether there is room and then adds.
+
     Raises:
         StoreError: It cannot be opened, or is something else.
     """
@@ -90,6 +93,7 @@ class Tasks:
     def __init__(self, path: Path, keep: int, now: Callable[[], float] = time.time) -> None:
         self.path, self._keep, self._now = path, keep, now
         self._lock = threading.RLock()
+        self.putting = threading.Lock()
         with told_of(self.path):
             self._db = open_file(path, APPLICATION, VERSION, TABLES, PATIENCE_S)
             self._db.execute("PRAGMA synchronous = FULL")
@@ -123,25 +127,32 @@ class Tasks:
         """How many tasks there are in each state."""
         return dict(self._ask("SELECT state, count(*) FROM tasks GROUP BY state", ()))
 
-    def used(self, user: str) -> tuple[int, int]:
-        """Documents and bytes that a user has put in, those on their way among them."""
-        kept = "SELECT base, source, bytes FROM files WHERE user = ?1"
-        coming = "SELECT base, source, bytes FROM tasks WHERE user = ?1 AND state IN ('held', 'waiting', 'running')"
-        ((documents, size),) = self._ask(
-            f"SELECT count(*), coalesce(sum(size), 0) FROM (SELECT max(bytes) AS size FROM ({kept} UNION ALL {coming})"  # noqa: S608 (ours)
-            " GROUP BY base, source)",
-            (user,),
-        )
-        return documents, size
+    def used(self, user: str, base: str = "", more: Mapping[str, int] | None = None) -> tuple[int, int]:
+        """Documents and bytes that a user has put in, those on their way among them.
 
-    def puts(self, user: str, base: str, sources: Sequence[str]) -> int:
-        """How many of these documents a user has put in already, those on their way among them."""
-        marks = ",".join("?" * len(sources))
-        kept = f"SELECT source FROM files WHERE user = ? AND base = ? AND source IN ({marks})"  # noqa: S608 (marks alone)
-        coming = f"{kept.replace('files', 'tasks')} AND state IN ('held', 'waiting', 'running')"
-        values = (user, base, *sources)
-        ((found,),) = self._ask(f"SELECT count(*) FROM ({kept} UNION {coming})", (*values, *values))  # noqa: S608 (ours)
-        return int(found)
+        A file that is to take the place of another one is not one more; but several that wait to do so are all on the disk.
+
+        Args:
+            user: Who.
+            base: A knowledge base.
+            more: Documents that were to come to it besides, and the bytes of their files.
+        """
+        kept = dict(self._sizes("SELECT base, source, bytes FROM files WHERE user = ?", user))
+        waits = "user = ? AND state IN ('held', 'waiting', 'running') GROUP BY base, source"
+        coming = dict(self._sizes(f"SELECT base, source, sum(bytes) FROM tasks WHERE {waits}", user))  # noqa: S608 (ours)
+        for source, size in (more or {}).items():
+            coming[base, source] = coming.get((base, source), 0) + size
+        documents = kept.keys() | coming.keys()
+        return len(documents), sum(max(kept.get(one, 0), coming.get(one, 0)) for one in documents)
+
+    def kept(self, user: str, base: str) -> int:
+        """Bytes of the files of a knowledge base that a user has put in."""
+        ((size,),) = self._ask("SELECT coalesce(sum(bytes), 0) FROM files WHERE user = ? AND base = ?", (user, base))
+        return int(size)
+
+    def _sizes(self, statement: str, user: str) -> Iterator[tuple[tuple[str, str], int]]:
+        for base, source, size in self._ask(statement, (user,)):
+            yield (base, source), size
 
     def file(self, base: str, source: str) -> str | None:
         """Where the file of a document lies, if it was put in here."""

@@ -74,6 +74,11 @@ class Users:
         """Whether a key is needed."""
         return self._local is None
 
+    def named(self, name: str) -> User | None:
+        """Who is called so."""
+        everybody = [self._local] if self._local is not None else [user for _, user in self._known]
+        return next((user for user in everybody if user.name == name), None)
+
     def of(self, authorization: str) -> User:
         """Whose key a request has.
 

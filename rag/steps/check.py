@@ -127,7 +127,8 @@ class Check(Step[Config]):
         numbered = [_numbers(text) <= _numbers(said) for text, said in zip(bare, texts, strict=True)]
         by_model = self._asked(note, bare, cited, answer) if self.config.by == "model" else {}
         if self.config.by == "embedding" and self.tools.base.embedder is not None:
-            scores = self._near(bare, texts)
+            with note.metered():
+                scores = self._near(bare, texts)
         else:
             scores = [self._share(text, said) for text, said in zip(bare, texts, strict=True)]
         return [

@@ -86,9 +86,7 @@ class Filters(Step[Config]):
     def run(self, note: Note, question: str, filter: Filter = None, access: Access = None) -> Filtered:
         """The filter."""
         own = dict(filter or {})
-        wished = {name: value for name, value in self._wished(note, question).items() if name not in own}
-        if access is not None:
-            wished = self._seen(wished, access)
+        wished = {name: value for name, value in self._wished(note, question, access).items() if name not in own}
         if self.config.relax:
             for name in [None, *reversed(self.config.names)]:
                 if name is not None and wished.pop(name, None) is not None:
@@ -99,8 +97,8 @@ class Filters(Step[Config]):
             note.notes["filter"] = told(wished)
         return Filtered({**own, **wished} or None)
 
-    def _wished(self, note: Note, question: str) -> dict[str, Any]:
-        """What is asked for."""
+    def _wished(self, note: Note, question: str, access: Access) -> dict[str, Any]:
+        """What is asked for, of what who asks may know of: nobody is told of values that only others' documents have."""
         names = self._names()
         if self.config.by == "model":
             client = self.tools.client(self.config.llm)
@@ -111,13 +109,16 @@ class Filters(Step[Config]):
             else:
                 note.used(parsed.usage, client.endpoint.price)
                 if parsed.value is not None:
-                    return self._checked(note, parsed.value.model_dump(), names)
+                    return self._checked(note, parsed.value.model_dump(), names, access)
                 note.fell_back("its answer was no such object")
         bounds: dict[str, Any] = dict(numbers_wished(question, self.config.numbers))
-        return {**bounds, **{name: found for name, found in names(question).items() if name in self.config.names}}
+        for name, values in names(question).items():
+            if name in self.config.names and (known := [v for v in values if self._is_known(name, v, access)]):
+                bounds[name] = known
+        return bounds
 
-    def _checked(self, note: Note, said: Mapping[str, Any], names: Names) -> dict[str, Any]:
-        """What the model said, as far as there is such a thing."""
+    def _checked(self, note: Note, said: Mapping[str, Any], names: Names, access: Access) -> dict[str, Any]:
+        """What the model said, as far as there is such a thing for who asks."""
         found: dict[str, Any] = {}
         for name in self.config.numbers:
             low, high = said[name]["low"], said[name]["high"]
@@ -125,7 +126,7 @@ class Filters(Step[Config]):
             if bounds and (low is None or high is None or low <= high):
                 found[name] = bounds
         for name in self.config.names:
-            values = [names.nearest(name, text[:200]) for text in said[name]]
+            values = [self._meant(names, name, text[:200], access) for text in said[name]]
             unknown = sum(value is None for value in values)
             if unknown:
                 note.add("unknown_names", unknown)
@@ -143,13 +144,13 @@ class Filters(Step[Config]):
                 self._known = (last, Names(values, self.tools.base.config.language))
             return self._known[1]
 
-    def _seen(self, wished: Mapping[str, Any], access: Access) -> dict[str, Any]:
-        """The same without values that only documents have which are kept for others: nobody is told that there are such."""
-        found = {name: value for name, value in wished.items() if name not in self.config.names}
-        for name in wished.keys() - found.keys():
-            if values := [value for value in wished[name] if self._any({name: value}, access)]:
-                found[name] = values
-        return {name: found[name] for name in wished if name in found}
+    def _meant(self, names: Names, name: str, text: str, access: Access) -> str | None:
+        """The value that a name means, written otherwise; None: none of them for sure, or none that who asks may know of."""
+        return next((value for value in names(text).get(name, []) if self._is_known(name, value, access)), None)
+
+    def _is_known(self, name: str, value: str, access: Access) -> bool:
+        """Whether a document has a value that who asks may see."""
+        return access is None or self._any({name: value}, access)
 
     def _any(self, filter: Mapping[str, Any], access: Access) -> bool:
         """Whether any chunk passes."""

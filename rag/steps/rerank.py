@@ -59,7 +59,8 @@ class Rerank(Step[Config]):
             return Found(())
         try:
             text = question if self.config.by == "question" else asked
-            again = self._reranker.score(text, [hit.part.chunk.searched() for hit in looked])
+            with note.metered():
+                again = self._reranker.score(text, [hit.part.chunk.searched() for hit in looked])
         except ModelError as error:
             if self.config.or_else == "fail":
                 raise

@@ -62,11 +62,14 @@ class Search(Step[Config]):
         how = self._how(k)
         told = self._filter(filter)
         wanted = tuple(dict.fromkeys(queries)) or (question,)
-        asked = [(text, how) for text in wanted]
+        asked = [(text, how, False) for text in wanted]
         if passages:
             mode = "vector" if how.mode != "keyword" and self.tools.base.embedder is not None else "keyword"
-            asked += [(text, how.model_copy(update={"mode": mode})) for text in dict.fromkeys(passages)]
-        lists = [self.tools.base.search(text, one, filter=told, access=access) for text, one in asked]
+            other = how.model_copy(update={"mode": mode})
+            asked += [(text, other, True) for text in dict.fromkeys(passages)]
+        search = self.tools.base.search
+        with note.metered():
+            lists = [search(text, one, filter=told, access=access, passage=passage) for text, one, passage in asked]
         if len(lists) == 1:
             return Found(tuple(lists[0]))
         note.notes["searches"] = len(lists)

@@ -27,10 +27,6 @@ def page(api: Api, title: str) -> gr.Blocks:
                 label="Key", type="password", placeholder="Bearer key, where the server asks for one", elem_id="key"
             )
             again = gr.Button("Connect", elem_id="connect")
-        head = Head(api, base, key)
-        for name, module in TABS:
-            with gr.Tab(name, elem_id=f"tab-{name.lower()}"):
-                module.tab(head)
 
         def connect(key: str, chosen: str | None) -> Any:
             try:
@@ -40,6 +36,10 @@ def page(api: Api, title: str) -> gr.Blocks:
                 return gr.update(choices=[], value=None)
             return gr.update(choices=found, value=chosen if chosen in found else found[0] if found else None)
 
-        again.click(connect, [key, base], base, api_visibility="private")
+        connected = again.click(connect, [key, base], base, api_visibility="private")
+        head = Head(api, base, key, connected)
+        for name, module in TABS:
+            with gr.Tab(name, elem_id=f"tab-{name.lower()}"):
+                module.tab(head)
         made.load(connect, [key, base], base, api_visibility="private")
     return made

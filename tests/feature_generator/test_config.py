@@ -1,13 +1,13 @@
 import random
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationError
 
 from feature_generator.config import (
     Choice,
@@ -73,6 +73,30 @@ def test_all_problems_of_a_file_come_in_one_report_with_their_lines(tmp_path):
 def test_an_unknown_key_without_a_near_name_lists_what_is_known():
     with pytest.raises(ConfigError, match="known: dropout, width"):
         validate(Layer, Document.of({"width": 1, "zzz": 2}))
+
+
+class Widths(StrictModel):
+    k: int | None = None
+    share: Annotated[float, Field(gt=0.0)] = 1.0
+    hidden: list[int] | None = None
+    bounds: tuple[int, float] = (1, 1.0)
+    early: int | Literal[False] = False
+    given: bool | int = 1
+    read: Annotated[int, BeforeValidator(int)] = 1
+
+
+def test_true_is_no_number_and_is_told_with_all_else_that_is_wrong(tmp_path):
+    path = write(tmp_path, "k: true\nshare: yes\nhidden: [8, false]\nbounds: [true, 1]\n")
+    with pytest.raises(ConfigError) as error:
+        validate(Widths, read_yaml(path))
+    assert [(line, where) for line, where, _ in lines_of(error)] == [
+        (1, "k"), (2, "share"), (3, "hidden[1]"), (4, "bounds[0]")
+    ]  # fmt: skip
+    assert {text for _, _, text in lines_of(error) if "True" in text} == {"must be a number, but is True"}
+    with pytest.raises(ValidationError) as both:
+        Widths.model_validate({"k": True, "hiden": []})
+    assert both.value.error_count() == 2
+    assert Widths(early=False, given=True, read=True, k=5, share=2).model_dump()["given"] is True
 
 
 def test_a_model_is_frozen():

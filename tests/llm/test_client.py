@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from easyrec.errors import AnswerError, BudgetError, ConfigError, DataError, ModelError
 from easyrec.llm.client import AsyncClient, Budget, Client, Image, Price, system, user
+from easyrec.llm.client.answers import usage_of
 from easyrec.llm.client.tape import Tape
 
 
@@ -185,6 +186,19 @@ def test_an_answer_comes_in_pieces(server, endpoint):
         assert (last.answer.finish, last.answer.usage.tokens) == ("stop", 6)
         assert client.ledger.spent.tokens == 6
     assert server.bodies()[0]["stream_options"] == {"include_usage": True}
+
+
+def test_a_server_that_does_not_stream_answers_in_one_piece(server, endpoint):
+    server.script.append(server.says("two words", finish=None))
+    server.script.append(server.Reply({"error": {"message": "busy"}}))
+    server.script.append(server.says(None, refusal="no"))
+    with Client(endpoint()) as client:
+        piece, last = client.stream("?")
+        assert (piece.text, last.answer.text, last.answer.finish) == ("two words", "two words", "stop")
+        assert client.ledger.spent.tokens == 15
+        (last,) = client.stream("?")
+        assert (last.answer.text, last.answer.refusal) == ("", "no")
+    assert len(server.asked) == 3, "an error is asked again"
 
 
 def test_a_stream_that_breaks_off_is_told_and_counted(server, endpoint):
@@ -367,6 +381,23 @@ def test_documents_are_ranked(server, endpoint):
 # --------------------------------------------------------------------------------------- budgets and caches
 
 
+@pytest.mark.parametrize(
+    ("told", "took"),
+    [
+        ({"prompt_tokens": 5, "completion_tokens": 2}, (5, 2, 0)),
+        ({"total_tokens": 20}, (20, 0, 0)),
+        ({"total_tokens": 20, "completion_tokens": 3}, (17, 3, 0)),
+        ({"prompt_tokens": "many", "total_tokens": float("inf")}, (9, 2, 11)),
+        ({}, (9, 2, 11)),
+        (None, (9, 2, 11)),
+    ],
+    ids=["both", "the-sum-alone", "sum-and-output", "no-numbers", "nothing", "none"],
+)
+def test_what_a_server_does_not_count_is_estimated(told, took):
+    usage = usage_of(told, 9, "words", 0)
+    assert (usage.input, usage.output, usage.estimated) == took
+
+
 def test_a_budget_is_never_passed(server, endpoint):
     server.answer = lambda path, body: server.says("x", usage=(10, 40))
     with Client(endpoint(budget=Budget(tokens=500), max_tokens=60, concurrency=8)) as client:
@@ -499,6 +530,33 @@ def test_closing_ends_what_still_runs(server, endpoint):
     thread.join()
     assert told == ["the client was closed"]
     assert time.monotonic() - begun < 1.5
+
+
+def test_closing_ends_who_hears_an_answer(server, endpoint):
+    """Whoever asks the next piece in the very moment of the end was waiting for ever."""
+    words = [{"choices": [{"delta": {"content": "a"}}]}] * 100
+
+    def hear(client, told):
+        try:
+            for _ in client.stream("?"):
+                pass
+        except ModelError as error:
+            told.append(str(error))
+
+    for number in range(20):
+        server.answer = lambda path, body: server.Reply(pieces=words, wait=0.02)
+        client, told, asked = Client(endpoint()), [], len(server.asked)
+        threads = [threading.Thread(target=hear, args=(client, told), daemon=True) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while len(server.asked) < asked + 3:
+            time.sleep(0.002)
+        time.sleep(number * 0.002)  # at another moment of the answer each time
+        client.close()
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
+        assert told == ["the client was closed"] * 3
 
 
 def test_many_calls_in_a_loop_of_ones_own(server, endpoint):

@@ -28,6 +28,8 @@ def spoken(text):
 class Served:
     """A running server, asked as somebody."""
 
+    handbook = b"# Shop\n\n## Refunds\n\nA refund takes five days.\n\n## Delivery\n\nBy post in two days.\n"
+
     def __init__(self, address):
         self.address = address
         self.client = httpx.Client(base_url=address, timeout=60.0, trust_env=False)
@@ -49,6 +51,23 @@ class Served:
                 return {task["source"]: task for task in reversed(tasks)}
             assert time.monotonic() < end, tasks
             time.sleep(0.02)
+
+    def filled(self, who=None, **fields):
+        """A knowledge base `shop` with the handbook in it; the number of its document."""
+        assert self.ask("POST", "/v1/kb", "root" if who else None, json={"name": "shop"}).status_code == 201
+        answer = self.put("shop", {"refunds.md": self.handbook}, who, **fields)
+        assert answer.status_code == 202, answer.text
+        (task,) = self.until_done("shop", who).values()
+        assert (task["state"], task["report"]["chunks"]) == ("done", 2), task
+        (document,) = self.ask("GET", "/v1/kb/shop/documents", who).json()["data"]
+        return document["id"]
+
+    @staticmethod
+    def code(answer):
+        """An error as clients of language models read it: its status and code."""
+        told = answer.json()["error"]
+        assert set(told) == {"message", "type", "param", "code"}
+        return answer.status_code, told["code"]
 
 
 @contextlib.contextmanager

@@ -62,7 +62,17 @@ def test_what_is_missing_is_named(here, capsys, tool, words, text):
     assert text in capsys.readouterr().err
 
 
+def test_what_only_reads_makes_no_knowledge_base(here, capsys):
+    for tool in ("search", "ask"):
+        assert rag(tool, "refund") == 2
+        assert "kb: there is no knowledge base; `easyrec rag ingest` makes one" in capsys.readouterr().err
+    assert not (here / "kb").exists()
+
+
 def test_a_knowledge_base_without_documents_is_told(here, capsys):
+    (here / "empty").mkdir()
+    assert rag("ingest", "empty", "--allow-empty") == 0
+    capsys.readouterr()
     assert rag("search", "refund") == 0
     told = capsys.readouterr()
     assert (told.out, told.err) == ("nothing was found\n", "kb: holds no documents; `easyrec rag ingest` adds some\n")

@@ -157,7 +157,7 @@ def test_names_in_questions():
     assert names("CAT FOOD") == {"category": ["cat food"]}, "the longer name takes the word"
     assert names("what a cat eats, food") == {"brand": ["Cat"]}
     assert names("红色连衣裙") == {"category": ["连衣裙"]}
-    assert (names.nearest("category", "Dress"), names.nearest("category", "hat")) == ("dresses", None)
+    assert (names("Dress"), names("hat")) == ({"category": ["dresses"]}, {})
 
 
 FILTERS = {"type": "filters", **{"numbers": EUROS, "names": ["category", "tags"]}}
@@ -204,6 +204,14 @@ def test_a_model_reads_filters(tmp_path, table, model_server):
         found = rag.search("something to wear at a ball that does not cost a fortune, dress")
         assert sources(found.hits) == ["item:1"]
         assert found.trace.steps[0].notes == {"unknown_names": 1, "filter": "price ≤ 50; category: dresses"}
+        rag.base.add_text("plan", "We buy gowns.", {"category": "ball gowns", "access": ["staff"]})
+        for who, told in (
+            (["me"], {"unknown_names": 1}),
+            (["staff"], {"filter": "category: ball gowns"}),
+            (None, {"filter": "category: ball gowns"}),
+        ):
+            says(model_server, {"price": nothing, "category": ["ball gown"], "tags": []})
+            assert rag.search("something for a ball", access=who).trace.steps[0].notes == told
         says(model_server, {"price": {"low": 90, "high": 10}, "category": [], "tags": []})
         assert len(rag.search("dress").hits) == 3, "what cannot be is no filter"
         says(model_server, {"price": nothing, "category": [], "tags": [], "source": ["item:3"]})

@@ -2,13 +2,14 @@
 
 import multiprocessing
 import random
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from easyrec.errors import ConfigError, DataError
+from easyrec.errors import ConfigError, DataError, RunError
 from rag.config import SearchConfig, load_rag
 from rag.fusion import DBSF, RRF, MinMax, fused
 from rag.knowledge import KnowledgeBase
@@ -321,3 +322,17 @@ def test_an_ingest_killed_twenty_times_leaves_each_document_in_or_out_and_pays_n
     done, twice = killed(config, tmp_path, model_server, documents=60, kills=20, seed=3)
     print(f"killed {done} times, {twice} of 960 texts asked for twice")
     assert done == 20
+
+
+def test_an_index_of_words_that_is_damaged_is_named_with_what_to_do(tmp_path):
+    config = load_rag({"knowledge": {"path": str(tmp_path / "kb")}}).knowledge
+    with KnowledgeBase(config) as base:
+        base.add_text("a.md", "A refund takes five days.")
+    folder = tmp_path / "kb" / "keyword"
+    for lost in ("meta.json", "keyword.json"):
+        (folder / lost).unlink()
+        with pytest.raises(RunError, match=r"keyword is removed, it is made anew"):
+            KnowledgeBase(config)
+        shutil.rmtree(folder)
+        with KnowledgeBase(config) as base:
+            assert [hit.text for hit in base.search("refund")] == ["A refund takes five days."]

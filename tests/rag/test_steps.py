@@ -1,6 +1,7 @@
 """Steps of pipelines: what each does with a question, with what was found and with an answer; and what where a model fails."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -211,7 +212,8 @@ def test_likeness_by_vectors_and_by_words(made, model_server):
     assert near.diagonal() == pytest.approx(1.0)
     assert alike(rag.base, hits, "words")[one, two] == pytest.approx(13 / 15)
     (passages,) = ([{"type": "hyde"}, "search", "answer"],)
-    rag = made(passages, knowledge={"embedder": embedder})
+    prefixes = {"query_prefix": "search for: ", "document_prefix": "a passage: "}
+    rag = made(passages, knowledge={"embedder": {**embedder, **prefixes}})
     embedded = []
 
     def answer(path, body):
@@ -222,7 +224,29 @@ def test_likeness_by_vectors_and_by_words(made, model_server):
 
     model_server.answer = answer
     assert "garden.md" in names(rag.search("flowers"))
-    assert embedded == ["flowers", "Roses want sun and water."]
+    assert embedded == ["search for: flowers", "a passage: Roses want sun and water."]
+
+
+def test_what_embedders_and_rerankers_take_is_traced(made, model_server):
+    """Of two that ask at the same time, each its own."""
+
+    def answer(path, body):
+        if path == "/embeddings":
+            told = model_server.word_vectors(path, body)
+            return {**told, "usage": {"prompt_tokens": 7 * len(body["input"]), "total_tokens": 7}}
+        if path == "/rerank":
+            ranked = [{"index": n, "relevance_score": 1.0 / (n + 1)} for n in range(len(body["documents"]))]
+            return model_server.Reply({"results": ranked, "usage": {"total_tokens": 20}}, wait=0.05)
+        return model_server.Reply(pieces=spoken("Five days [1]."))
+
+    model_server.answer = answer
+    endpoint = {"type": "server", "base_url": model_server.url, "model": "e", "key_env": "MODEL_KEY"}
+    embedder = {**endpoint, "price": {"input": 1_000_000, "output": 0}}
+    rag = made(["search", {"type": "rerank", "reranker": endpoint}, "answer"], knowledge={"embedder": embedder})
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(rag.ask, [f"refund {number}?" for number in range(8)]):
+            assert [step.tokens_in for step in found.trace.steps] == [7, 20, 9]
+            assert [step.cost for step in found.trace.steps] == [7, 0, 0]
 
 
 @pytest.mark.parametrize(

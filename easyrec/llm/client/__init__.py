@@ -7,7 +7,7 @@ one client all calls share its pace, its budget and its cache.
 from easyrec.llm.client.blocking import Client
 from easyrec.llm.client.client import AsyncClient
 from easyrec.llm.client.endpoint import Budget, Endpoint, Price
-from easyrec.llm.client.ledger import Usage
+from easyrec.llm.client.ledger import Usage, metered
 from easyrec.llm.client.messages import Answer, Image, Message, Parsed, Piece, system, user
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Piece",
     "Price",
     "Usage",
+    "metered",
     "system",
     "user",
 ]

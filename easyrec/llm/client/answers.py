@@ -21,17 +21,21 @@ LEAST = -9999.0
 
 def usage_of(counted: Any, sent: int, text: str, failed: int) -> Usage:
     """What an answer took: by the server's count, else about so much."""
-    if isinstance(counted, Mapping):
-        had = counted.get("prompt_tokens_details")
-        return Usage(
-            calls=1,
-            input=int(counted.get("prompt_tokens") or 0),
-            output=int(counted.get("completion_tokens") or 0),
-            cached=int(had.get("cached_tokens") or 0) if isinstance(had, Mapping) else 0,
-            tries=failed,
-        )
+    told = counted if isinstance(counted, Mapping) else {}
+    input, output, total = (_count(told.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
+    if input is None and total is not None:  # many rerankers tell the sum alone
+        input = max(total - (output or 0), 0)
+    if input is not None:
+        had = told.get("prompt_tokens_details")
+        cached = _count(had.get("cached_tokens")) if isinstance(had, Mapping) else None
+        return Usage(calls=1, input=input, output=output or 0, cached=min(cached or 0, input), tries=failed)
     received = tokens_in(text)
     return Usage(calls=1, input=sent, output=received, estimated=sent + received, tries=failed)
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens, if it is one."""
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) and value >= 0 else None
 
 
 def list_of(value: Any) -> list[Any]:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -39,6 +40,7 @@ class Client:
     def __init__(self, endpoint: Endpoint, *, tape: Tape | None = None) -> None:
         self.client = AsyncClient(endpoint, tape=tape)
         self._loop = asyncio.new_event_loop()
+        self._lock, self._closed = threading.Lock(), False
         self._thread = threading.Thread(target=self._loop.run_forever, name="language model", daemon=True)
         self._thread.start()
 
@@ -58,10 +60,11 @@ class Client:
         Raises:
             ModelError: The client was closed.
         """
-        if not self._thread.is_alive():
-            work.close()
-            raise ModelError("the client was closed")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._lock:  # what is begun is begun before `_end`, which waits for it
+            if self._closed:
+                work.close()
+                raise ModelError("the client was closed")
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except CancelledError:
@@ -102,12 +105,15 @@ class Client:
             while (piece := self.run(_next(pieces))) is not None:
                 yield piece
         finally:
-            if self._thread.is_alive():
+            with suppress(ModelError):  # a client that is closed ends it too
                 self.run(_end(pieces))
 
     def close(self) -> None:
         """End what still runs, and close connections and cache."""
-        if not self._thread.is_alive():
+        with self._lock:
+            closed, self._closed = self._closed, True
+        if closed:
+            self._thread.join()  # somebody else is at it
             return
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -119,6 +125,7 @@ class Client:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()  # answers that nobody hears to their end
         await self.client.close()
 
     def __enter__(self) -> Self:

@@ -190,7 +190,9 @@ class AsyncClient:
         stop: Sequence[str] = (),
         more: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[Piece]:
-        """What the model answers, as it speaks. Leaving the loop ends the answer. What is in the cache comes in one piece.
+        """What the model answers, as it speaks. Leaving the loop ends the answer.
+
+        What is in the cache, or comes from a server that does not stream, comes in one piece.
 
         Yields:
             The pieces; the last one holds the whole answer.
@@ -219,11 +221,12 @@ class AsyncClient:
                     counted = piece.get("usage") or counted
                     model = str(piece.get("model") or model)
                     for choice in list_of(piece.get("choices"))[:1]:
-                        delta = choice.get("delta") or {}
+                        whole = choice.get("message")  # of a server that does not stream
+                        delta = choice.get("delta") or whole or {}
                         text = words_of(delta)
                         words.append(text)
                         refusals.append(delta.get("refusal") or "")
-                        finish = choice.get("finish_reason") or finish
+                        finish = choice.get("finish_reason") or finish or ("stop" if whole else "")
                         if text:
                             yield Piece(text)
             finally:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 
 from easyrec.errors import BudgetError
@@ -63,6 +64,32 @@ class Reservation:
         self.most, self.used = most, Usage()
 
 
+class Meter:
+    """What calls took that one piece of work made, whoever else uses the same clients.
+
+    Attributes:
+        usage: It.
+        cost: By the prices of the endpoints.
+    """
+
+    def __init__(self) -> None:
+        self.usage, self.cost = Usage(), 0.0
+
+
+_METER: ContextVar[Meter | None] = ContextVar("meter", default=None)
+
+
+@contextmanager
+def metered() -> Iterator[Meter]:
+    """What calls take that the block makes and waits for, by any client; of blocks within each other the inner one counts."""
+    meter = Meter()
+    before = _METER.set(meter)
+    try:
+        yield meter
+    finally:
+        _METER.reset(before)
+
+
 class Ledger:
     """What the calls of a client took. Its calls share an event loop.
 
@@ -85,8 +112,12 @@ class Ledger:
         return self.spent.cost(self.price)
 
     def note(self, used: Usage) -> None:
-        """Count what nobody reserved, as answers from the cache."""
+        """Count what was used."""
         self.spent += used
+        meter = _METER.get()  # a client's loop runs work in the context of who waits for it
+        if meter is not None:
+            meter.usage += used
+            meter.cost += used.cost(self.price)
 
     @asynccontextmanager
     async def reserve(self, input: int, output: int) -> AsyncIterator[Reservation]:
@@ -108,7 +139,7 @@ class Ledger:
             yield held
         finally:
             self._open += Usage(input=-input, output=-output)
-            self.spent += held.used
+            self.note(held.used)
             await asyncio.shield(self._tell())
 
     async def _tell(self) -> None:

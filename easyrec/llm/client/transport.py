@@ -243,8 +243,16 @@ class Transport:
         return bytes(held)
 
     async def _pieces(self, response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
-        """What server-sent events hold, up to `[DONE]`."""
+        """What server-sent events hold, up to `[DONE]`; of a server that does not stream its whole answer, in one piece."""
         address, size = self.endpoint.base_url, 0
+        if response.headers.get("content-type", "").startswith("application/json"):
+            with self._told_plainly():
+                whole = await self._read(response)
+            piece = _object(whole, self.endpoint)
+            if piece.get("error"):
+                raise Retry(ModelError(f"{address}: {self._masked(_told(whole))}"))
+            yield piece
+            return
         with self._told_plainly():
             async for event in _events(response):
                 size += len(event)

@@ -74,6 +74,8 @@ class KeywordIndex:
                 raise RunError(f"{path} cannot be read: {error}") from None
             if not isinstance(about, dict) or about.get("format") != FORMAT:
                 raise RunError(f"{path} was made by another version of this program: index the texts anew")
+            if not (self.folder / "meta.json").exists() and any(self.folder.glob("*.store")):  # else it would be empty
+                raise RunError(f"{self.folder} is damaged: its file meta.json is gone")
             return about
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -14,12 +14,15 @@ from starlette.responses import Response
 
 from feature_generator.config import Document, member, members, problems_of
 from feature_generator.native import scan_json
+from rag.records import Part, Stored
 from rag.server.config import Right
 from rag.server.refused import Refused
 from rag.server.service import Service
+from rag.server.shelf import Open
 from rag.server.users import User
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 Handler: TypeAlias = Callable[[Service, Request], Awaitable[Response]]
 
 
@@ -83,6 +86,61 @@ def base_of(service: Service, request: Request) -> str:
     name: str = request.path_params["base"]
     service.shelf.check(name, user_of(request))
     return name
+
+
+async def with_base(service: Service, request: Request, work: Callable[[Open], T], seconds: float | None = None) -> T:
+    """What something makes of the knowledge base that a path names, in a thread that may wait.
+
+    Args:
+        service: What it works with.
+        request: Whose.
+        work: Gets the knowledge base, open.
+        seconds: How long it may take; default: as long as whatever is no answer.
+
+    Raises:
+        Refused: There is none for this user, or the deadline has passed.
+    """
+    name = base_of(service, request)
+
+    def opened() -> T:
+        with service.shelf.use(name) as found:
+            return work(found)
+
+    return await service.work.run(opened, left_of(request, seconds or service.config.limits.deadline_s))
+
+
+async def with_chunk(service: Service, request: Request, work: Callable[[Open, Part], T]) -> T:
+    """What something makes of the chunk that a path names, where this key may see it.
+
+    Raises:
+        Refused: There is none.
+    """
+    number, access = number_in(request, "chunk"), user_of(request).access
+
+    def found(opened: Open) -> T:
+        part = opened.base.part(number, access)
+        if part is None:
+            raise Refused(404, "unknown_chunk", f"there is no chunk {number}")
+        return work(opened, part)
+
+    return await with_base(service, request, found)
+
+
+async def with_document(service: Service, request: Request, work: Callable[[Open, Stored], T]) -> T:
+    """What something makes of the document that a path names, where this key may see it.
+
+    Raises:
+        Refused: There is none.
+    """
+    number, access = number_in(request, "document"), user_of(request).access
+
+    def found(opened: Open) -> T:
+        document = opened.base.records.document_of(number)
+        if document is None or not document.visible(access):
+            raise Refused(404, "unknown_document", f"there is no document {number}")
+        return work(opened, document)
+
+    return await with_base(service, request, found)
 
 
 def number_in(request: Request, name: str) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from feature_generator.config import StrictModel
+from rag.bases import NAME
 from rag.chat import Chats
 from rag.server.refused import Refused
 from rag.server.routes import Json, Route, base_of, json_of, left_of, user_of
@@ -19,7 +20,7 @@ from rag.server.service import Service
 class NewBase(StrictModel):
     """A knowledge base that is to be made."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    name: str = Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"})  # `Bases` says what is wrong with one
     settings: dict[str, Any] = {}
     """`language`, `chunker`, `search`, `answer`, as in `rag.yaml`."""
 

@@ -16,13 +16,14 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from rag.answer import Answered
-from rag.rag import Rag
+from rag.rag import How, Rag
 from rag.server.asking import SESSION, Chat, Question, citations_of, question_of
 from rag.server.events import tell
 from rag.server.gate import refused_of
 from rag.server.refused import Refused
-from rag.server.routes import Json, Route, base_of, json_of, left_of, user_of
+from rag.server.routes import Json, Route, json_of, left_of, user_of, with_base
 from rag.server.service import Service
+from rag.server.shelf import Open
 from rag.server.users import User
 
 ALIVE_S = 10.0
@@ -120,14 +121,15 @@ class Answering:
     def _asked(self, rag: Rag) -> Iterator[str | Answered]:
         """The pieces of the answer."""
         body, question = self._body, self._question
-        how: dict[str, Any] = {
+        how: How = {
+            "history": question.history,
             "filter": body.filter,
             "access": self._user.access,
             "images": question.images,
             "k": body.k,
         }
         if body.session is None:
-            return rag.stream(question.text, history=question.history, **how)
+            return rag.stream(question.text, **how)
         return rag.chat(question.text, user=self._user.name, session=session_of(body.model, body.session), **how)
 
     def _tell(self, piece: str | Answered | Exception) -> None:
@@ -240,17 +242,15 @@ class Answering:
 
 async def forgotten(service: Service, request: Request) -> Response:
     """A talk that the server remembers no longer."""
-    name, user, session = base_of(service, request), user_of(request), request.path_params["session"]
+    user, session = user_of(request), request.path_params["session"]
     if not re.fullmatch(SESSION, session):
         raise Refused(404, "unknown_session", "there is no such session")
 
-    def work() -> bool:
-        with service.shelf.use(name) as opened:
-            chats = opened.rag.chats if opened.rag is not None else None
-            return chats is not None and chats.drop(user.name, session_of(name, session))
+    def work(opened: Open) -> bool:
+        chats = opened.rag.chats if opened.rag is not None else None
+        return chats is not None and chats.drop(user.name, session_of(opened.name, session))
 
-    gone = await service.work.run(work, left_of(request, service.config.limits.deadline_s))
-    return Json({"id": session, "deleted": gone})
+    return Json({"id": session, "deleted": await with_base(service, request, work)})
 
 
 def session_of(base: str, session: str) -> str:

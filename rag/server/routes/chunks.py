@@ -12,7 +12,7 @@ from feature_generator.config import StrictModel
 from rag.records import Part
 from rag.server.ingesting import shown_chunk
 from rag.server.refused import Refused
-from rag.server.routes import Json, Route, base_of, json_of, left_of, number_in, user_of
+from rag.server.routes import Json, Route, json_of, user_of, with_chunk
 from rag.server.service import Service
 from rag.server.shelf import Open
 
@@ -37,79 +37,63 @@ class Followers(StrictModel):
 
 async def shown(service: Service, request: Request) -> Response:
     """A chunk."""
-    return Json(await with_chunk(service, request, number_in(request, "chunk"), lambda opened, part: part_told(part)))
+    return Json(await with_chunk(service, request, lambda opened, part: part_told(part)))
 
 
 async def changed(service: Service, request: Request) -> Response:
     """A chunk that says something else, until its file is put in anew with other content."""
-    number, body = number_in(request, "chunk"), await json_of(service, request, ChunkChange)
+    body = await json_of(service, request, ChunkChange)
 
     def work(opened: Open, part: Part) -> dict[str, Any]:
         with opened.writing:
-            opened.base.edit(number, body.text)
-        new = opened.base.part(number)
-        return part_told(new if new is not None else part)
+            opened.base.edit(part.id, body.text)
+        return _now(opened, part)
 
-    return Json(await with_chunk(service, request, number, work))
+    return Json(await with_chunk(service, request, work))
 
 
 async def removed(service: Service, request: Request) -> Response:
     """One less."""
-    number = number_in(request, "chunk")
 
     def work(opened: Open, part: Part) -> dict[str, Any]:
         with opened.writing:
-            opened.base.drop(number)
-        return {"id": number, "deleted": True}
+            opened.base.drop(part.id)
+        return {"id": part.id, "deleted": True}
 
-    return Json(await with_chunk(service, request, number, work))
+    return Json(await with_chunk(service, request, work))
 
 
 async def split(service: Service, request: Request) -> Response:
     """A chunk that is several from now on."""
-    number, body = number_in(request, "chunk"), await json_of(service, request, ChunkParts)
+    body = await json_of(service, request, ChunkParts)
 
     def work(opened: Open, part: Part) -> list[dict[str, Any]]:
         with opened.writing:
-            made = opened.base.split(number, body.texts)
+            made = opened.base.split(part.id, body.texts)
         found = opened.base.records.parts(made)
         return [part_told(found[one]) for one in made if one in found]
 
-    return Json({"object": "list", "data": await with_chunk(service, request, number, work)})
+    return Json({"object": "list", "data": await with_chunk(service, request, work)})
 
 
 async def merged(service: Service, request: Request) -> Response:
     """A chunk, and those that follow it, that are one from now on."""
-    number, body = number_in(request, "chunk"), await json_of(service, request, Followers)
+    body, access = await json_of(service, request, Followers), user_of(request).access
 
     def work(opened: Open, part: Part) -> dict[str, Any]:
-        access = user_of(request).access
         if not all(opened.base.part(one, access) for one in body.chunks):
             raise Refused(404, "unknown_chunk", "there is no such chunk", param="chunks")
         with opened.writing:
-            made = opened.base.merge([number, *body.chunks])
-        new = opened.base.part(made)
-        return part_told(new if new is not None else part)
+            opened.base.merge([part.id, *body.chunks])
+        return _now(opened, part)
 
-    return Json(await with_chunk(service, request, number, work))
+    return Json(await with_chunk(service, request, work))
 
 
-async def with_chunk(service: Service, request: Request, number: int, work: Any) -> Any:
-    """What something makes of a chunk that this key may see.
-
-    Raises:
-        Refused: There is none.
-    """
-    name, access = base_of(service, request), user_of(request).access
-
-    def found() -> Any:
-        with service.shelf.use(name) as opened:
-            part = opened.base.part(number, access)
-            if part is None:
-                raise Refused(404, "unknown_chunk", f"there is no chunk {number}")
-            return work(opened, part)
-
-    return await service.work.run(found, left_of(request, service.config.limits.deadline_s))
+def _now(opened: Open, part: Part) -> dict[str, Any]:
+    """A chunk as it is after a change."""
+    new = opened.base.part(part.id)
+    return part_told(new if new is not None else part)
 
 
 def part_told(part: Part) -> dict[str, Any]:

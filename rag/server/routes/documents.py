@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -16,7 +16,7 @@ from rag.server.files import new
 from rag.server.ingesting import preview, shown_chunk
 from rag.server.names import folder_name
 from rag.server.refused import Refused
-from rag.server.routes import Json, Route, base_of, left_of, number_in, page_of, user_of
+from rag.server.routes import Json, Route, base_of, left_of, number_in, page_of, user_of, with_base, with_document
 from rag.server.service import Service
 from rag.server.shelf import Open
 from rag.server.tasks import OPEN, Task
@@ -29,47 +29,62 @@ FIELDS = ("folder", "facts", "access", "hold")
 
 async def listed(service: Service, request: Request) -> Response:
     """The documents that this key may see."""
-    name, access = base_of(service, request), user_of(request).access
+    access = user_of(request).access
     limit, offset = page_of(request)
 
-    def work() -> dict[str, Any]:
-        with service.shelf.use(name) as opened:
-            found = opened.base.documents(access)
+    def work(opened: Open) -> dict[str, Any]:
+        found = opened.base.documents(access)
         data = [_told(document) for document in found[offset : offset + limit]]
         return {"object": "list", "data": data, "total": len(found), "has_more": offset + limit < len(found)}
 
-    return Json(await service.work.run(work, left_of(request, service.config.limits.deadline_s)))
+    return Json(await with_base(service, request, work))
 
 
 async def uploaded(service: Service, request: Request) -> Response:
     """Files that are to be documents: they are on the disk, and noted, before this is answered."""
     name, user = base_of(service, request), user_of(request)
     limits = service.config.limits
-    room = await service.work.run(lambda: _room(service, user), limits.deadline_s)
-    receiver = Receiver(service.coming, request.headers.get("content-type", ""), limits, room[0])
+    service.uploads.enter()
     try:
-        upload = await receiver.take(request.stream())
-    except ClientDisconnect:
-        raise Refused(400, "disconnected", "the client went away") from None
-    service.metrics.add("easyrec_rag_upload_bytes_total", upload.size)
-    tasks = await service.work.run(lambda: _noted(service, user, name, upload), limits.deadline_s)
+        room = await service.work.run(lambda: _room(service, user, name), limits.deadline_s)
+        receiver = Receiver(service.coming, request.headers.get("content-type", ""), limits, room)
+        try:
+            upload = await receiver.take(request.stream())
+        except ClientDisconnect:
+            raise Refused(400, "disconnected", "the client went away") from None
+        service.metrics.add("easyrec_rag_upload_bytes_total", upload.size)
+        tasks = await service.work.run(lambda: _noted(service, user, name, upload), limits.deadline_s)
+    finally:
+        service.uploads.leave()
     service.ingesting.wake()
     return Json({"object": "list", "data": tasks}, 202)
 
 
-def _room(service: Service, user: User) -> tuple[int | None, int | None]:
-    """Bytes and documents that a user may still put in."""
+def _room(service: Service, user: User, base: str) -> int | None:
+    """Bytes that a user may still send for a knowledge base: with them they would have no more than they may."""
     counts = service.tasks.counts()
     if counts.get("waiting", 0) + counts.get("held", 0) >= service.config.limits.waiting_tasks:
         raise Refused(429, "busy", "too many files wait to be taken in: try again later", retry_after=30.0)
+    if user.quota.bytes is None:
+        return None
+    _, size = service.tasks.used(user.name)
+    return max(0, user.quota.bytes - size + service.tasks.kept(user.name, base))
+
+
+def _within(service: Service, user: User, base: str, more: Mapping[str, int]) -> None:
+    """Look whether a user may have these documents besides.
+
+    Raises:
+        Refused: They may not.
+    """
     quota = user.quota
-    if quota.bytes is None and quota.documents is None:
-        return None, None
-    documents, size = service.tasks.used(user.name)
-    return (
-        None if quota.bytes is None else max(0, quota.bytes - size),
-        None if quota.documents is None else max(0, quota.documents - documents),
-    )
+    if quota.documents is None and quota.bytes is None:
+        return
+    documents, size = service.tasks.used(user.name, base, more)
+    if quota.documents is not None and documents > max(quota.documents, service.tasks.used(user.name)[0]):
+        raise Refused(429, "insufficient_quota", "the quota of documents is used: remove some first")
+    if quota.bytes is not None and size > max(quota.bytes, service.tasks.used(user.name)[1]):
+        raise Refused(429, "insufficient_quota", "the quota of bytes is used: remove some documents first")
 
 
 def _noted(service: Service, user: User, base: str, upload: Upload) -> list[dict[str, Any]]:
@@ -85,16 +100,14 @@ def _noted(service: Service, user: User, base: str, upload: Upload) -> list[dict
                 former = opened.base.records.document(source)
                 if former is not None and not former.visible(user.access):
                     raise Refused(409, "exists", f"'{source}' is the name of a document that is kept for others")
-        room, documents = _room(service, user)
-        if documents is not None and len(names) - service.tasks.puts(user.name, base, names) > documents:
-            raise Refused(429, "insufficient_quota", "the quota of documents is used: remove some first")
-        if room is not None and upload.size > room:
-            raise Refused(429, "insufficient_quota", "the quota was used by another upload meanwhile")
         files, held = [], new()
         for source, (_, path, size) in zip(names, upload.files, strict=True):
             kept.append(service.files.take(path, held, source))
             files.append((source, kept[-1], size))
-        numbers = service.tasks.add(base, user.name, files, facts, user.access, "held" if hold else "waiting")
+        with service.tasks.putting:  # what is left is looked at and taken by one upload at a time
+            _room(service, user, base)
+            _within(service, user, base, {source: size for source, _, size in files})
+            numbers = service.tasks.add(base, user.name, files, facts, user.access, "held" if hold else "waiting")
         return [task_told(task) for number in numbers if (task := service.tasks.task(number)) is not None]
     except BaseException:
         upload.drop()
@@ -137,31 +150,24 @@ def _fields(fields: dict[str, str], user: User) -> tuple[dict[str, Any], str, bo
 
 async def shown(service: Service, request: Request) -> Response:
     """A document."""
-    number = number_in(request, "document")
-
-    def work(opened: Open, document: Stored) -> dict[str, Any]:
-        return _told(document)
-
-    return Json(await with_document(service, request, number, work))
+    return Json(await with_document(service, request, lambda opened, document: _told(document)))
 
 
 async def removed(service: Service, request: Request) -> Response:
     """One less: no search finds it any more."""
-    number = number_in(request, "document")
 
     def work(opened: Open, document: Stored) -> dict[str, Any]:
         with opened.writing:
             opened.base.remove(document.source)
         for file in service.tasks.forget(opened.name, document.source):
             service.files.drop(file)
-        return {"id": number, "deleted": True}
+        return {"id": document.id, "deleted": True}
 
-    return Json(await with_document(service, request, number, work))
+    return Json(await with_document(service, request, work))
 
 
 async def chunks(service: Service, request: Request) -> Response:
     """What a document says, in parts."""
-    number = number_in(request, "document")
     limit, offset = page_of(request)
 
     def work(opened: Open, document: Stored) -> dict[str, Any]:
@@ -171,25 +177,7 @@ async def chunks(service: Service, request: Request) -> Response:
         ]
         return {"object": "list", "data": data, "total": len(parts), "has_more": offset + limit < len(parts)}
 
-    return Json(await with_document(service, request, number, work))
-
-
-async def with_document(service: Service, request: Request, number: int, work: Any) -> Any:
-    """What something makes of a document that this key may see.
-
-    Raises:
-        Refused: There is none.
-    """
-    name, access = base_of(service, request), user_of(request).access
-
-    def found() -> Any:
-        with service.shelf.use(name) as opened:
-            document = opened.base.records.document_of(number)
-            if document is None or not document.visible(access):
-                raise Refused(404, "unknown_document", f"there is no document {number}")
-            return work(opened, document)
-
-    return await service.work.run(found, left_of(request, service.config.limits.deadline_s))
+    return Json(await with_document(service, request, work))
 
 
 def _told(document: Stored) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from starlette.responses import Response
 from feature_generator.config import StrictModel
 from rag.evaluation.questions import Question
 from rag.server.refused import Refused
-from rag.server.routes import Json, Route, base_of, json_of, left_of, user_of
+from rag.server.routes import Json, Route, base_of, json_of, left_of, user_of, with_base
 from rag.server.service import Service
+from rag.server.shelf import Open
 
 QUESTIONS = 2000
 
@@ -33,7 +34,7 @@ class NewEvaluation(StrictModel):
 
 async def begun(service: Service, request: Request) -> Response:
     """One more."""
-    name, user = base_of(service, request), user_of(request)
+    user = user_of(request)
     _sees_all(request)
     body = await json_of(service, request, NewEvaluation)
     keys = [question.key for question in body.questions]
@@ -42,22 +43,12 @@ async def begun(service: Service, request: Request) -> Response:
     if body.answers:
         service.quotas.check_tokens(user)
 
-    def work() -> dict[str, Any]:
-        with service.shelf.use(name) as opened:
-            config = opened.config
-        if body.settings:
-            config = service.shelf.settings.over(config, body.settings)
-        return service.evaluations.begin(
-            name,
-            body.name or "evaluation",
-            config,
-            body.questions,
-            body.metrics,
-            body.answers,
-            lambda tokens: service.quotas.use_tokens(user, tokens),
-        )
+    def work(opened: Open) -> dict[str, Any]:
+        called = body.name or "evaluation"
+        begin = service.evaluations.begin
+        return begin(opened.name, called, user.name, body.settings, body.questions, body.metrics, body.answers)
 
-    return Json(await service.work.run(work, left_of(request, service.config.limits.deadline_s)), 202)
+    return Json(await with_base(service, request, work), 202)
 
 
 async def listed(service: Service, request: Request) -> Response:
@@ -72,19 +63,16 @@ async def listed(service: Service, request: Request) -> Response:
 
 async def shown(service: Service, request: Request) -> Response:
     """What came of one, and how it does beside another one."""
-    name = base_of(service, request)
     _sees_all(request)
     number, other = request.path_params["evaluation"], request.query_params.get("against", "")
 
-    def work() -> dict[str, Any]:
-        found = service.evaluations.one(name, number)
+    def work(opened: Open) -> dict[str, Any]:
+        found = service.evaluations.one(opened.name, number)
         if other:
-            with service.shelf.use(name) as opened:
-                config = opened.config
-            found["compared"] = service.evaluations.compared(name, other, number, config)
+            found["compared"] = service.evaluations.compared(opened.name, other, number, opened.config)
         return found
 
-    return Json(await service.work.run(work, left_of(request, service.config.limits.deadline_s)))
+    return Json(await with_base(service, request, work))
 
 
 def _sees_all(request: Request) -> None:

@@ -11,9 +11,7 @@ from starlette.responses import Response
 from easyrec.errors import DataError
 from rag.records import Part, Stored
 from rag.server.refused import Refused
-from rag.server.routes import Json, Route, number_in
-from rag.server.routes.chunks import with_chunk
-from rag.server.routes.documents import with_document
+from rag.server.routes import Json, Route, number_in, with_chunk, with_document
 from rag.server.service import Service
 from rag.server.shelf import Open
 
@@ -24,7 +22,7 @@ PNG = b"\x89PNG"
 
 async def page(service: Service, request: Request) -> Response:
     """A page of a PDF file as a picture with the chunk's places marked; of other files the passage in words."""
-    document, number = number_in(request, "document"), number_in(request, "page")
+    number = number_in(request, "page")
     asked = request.query_params.get("chunk", "")
     if asked and not (asked.isascii() and asked.isdigit() and len(asked) <= 18):
         raise Refused(400, "chunk", "'chunk' must be the number of one", param="chunk")
@@ -45,7 +43,7 @@ async def page(service: Service, request: Request) -> Response:
             return Response(content, media_type="image/png")
         return Json(_passage(found, parts, cited, number))
 
-    answer: Response = await with_document(service, request, document, work)
+    answer: Response = await with_document(service, request, work)
     return answer
 
 
@@ -90,7 +88,7 @@ async def figure(service: Service, request: Request) -> Response:
             raise Refused(404, "figure", "this chunk has no picture")
         return Response(content, media_type="image/png" if content.startswith(PNG) else "image/jpeg")
 
-    answer: Response = await with_chunk(service, request, number_in(request, "chunk"), work)
+    answer: Response = await with_chunk(service, request, work)
     return answer
 
 

@@ -12,10 +12,11 @@ from starlette.responses import Response
 from feature_generator.config import StrictModel
 from rag.knowledge import Hit
 from rag.server.refused import Refused
-from rag.server.routes import Json, Route, base_of, json_of, left_of, user_of
+from rag.server.routes import Json, Route, json_of, user_of, with_base
 from rag.server.routes.chunks import part_told
 from rag.server.service import Service
 from rag.server.settings import search_with
+from rag.server.shelf import Open
 
 
 class Search(StrictModel):
@@ -36,7 +37,7 @@ class Search(StrictModel):
 
 async def search(service: Service, request: Request) -> Response:
     """The chunks that fit best."""
-    name, user = base_of(service, request), user_of(request)
+    user = user_of(request)
     body = await json_of(service, request, Search)
     limits = service.config.limits
     if len(body.query) > limits.question_characters:
@@ -51,28 +52,27 @@ async def search(service: Service, request: Request) -> Response:
     if body.pipeline:
         service.quotas.check_tokens(user)
 
-    def work() -> dict[str, Any]:
+    def work(opened: Open) -> dict[str, Any]:
         begun = time.perf_counter()
-        with service.shelf.use(name) as opened:
-            if body.pipeline:
-                if opened.rag is None:
-                    raise Refused(400, "no_model", "the server has no language model: 'llm' is missing in its config")
-                found = opened.rag.search(body.query, filter=body.filter, access=user.access, k=body.k)
-                service.quotas.use_tokens(user, sum(s.tokens_in + s.tokens_out for s in found.trace.steps))
-                hits, trace = found.hits, found.trace.as_json()
-            else:
-                given = body.search if body.k is None else {**body.search, "k": body.k}
-                how = search_with(opened.config, given)
-                if "k" in given and how.k > limits.k:  # as a text, too
-                    raise Refused(400, "k", f"must be at most {limits.k}", param="k")
-                reranker = None if body.rerank is False else service.shelf.reranker
-                hits = opened.base.search(body.query, how, filter=body.filter, access=user.access, reranker=reranker)
-                trace = None
+        trace = None
+        if body.pipeline:
+            if opened.rag is None:
+                raise Refused(400, "no_model", "the server has no language model: 'llm' is missing in its config")
+            found = opened.rag.search(body.query, filter=body.filter, access=user.access, k=body.k)
+            service.quotas.use_tokens(user, sum(s.tokens_in + s.tokens_out for s in found.trace.steps))
+            hits, trace = found.hits, found.trace.as_json()
+        else:
+            given = body.search if body.k is None else {**body.search, "k": body.k}
+            how = search_with(opened.config, given)
+            if "k" in given and how.k > limits.k:  # as a text, too
+                raise Refused(400, "k", f"must be at most {limits.k}", param="k")
+            reranker = None if body.rerank is False else service.shelf.reranker
+            hits = opened.base.search(body.query, how, filter=body.filter, access=user.access, reranker=reranker)
         seconds = round(time.perf_counter() - begun, 6)
         told: dict[str, Any] = {"object": "list", "data": [hit_told(hit) for hit in hits], "seconds": seconds}
         return told if trace is None else {**told, "trace": trace}
 
-    return Json(await service.work.run(work, left_of(request, limits.deadline_s)))
+    return Json(await with_base(service, request, work))
 
 
 def hit_told(hit: Hit) -> dict[str, Any]:

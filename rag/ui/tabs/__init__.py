@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -21,6 +21,8 @@ element.addEventListener('keydown', event => {
 });"""
 """Says which row, hit or citation was chosen."""
 
+AGAIN = "the page no longer has the files: choose them again"
+
 
 @dataclass(frozen=True)
 class Head:
@@ -30,11 +32,41 @@ class Head:
         api: Asks the server.
         base: The knowledge base that is chosen.
         key: Of who sits before the page.
+        connected: Happens when somebody gives a key.
     """
 
     api: Api
     base: gr.Dropdown
     key: gr.Textbox
+    connected: Any
+
+    def begun(self, work: Callable[..., Any], outputs: list[Any], *more: Any) -> None:
+        """What is done when another knowledge base is chosen, or somebody gives a key.
+
+        Args:
+            work: It; gets the key, the knowledge base and what `more` holds.
+            outputs: What it changes.
+            more: More inputs.
+        """
+        for happens in (self.base.change, self.connected.then):
+            happens(work, [self.key, self.base, *more], outputs, api_visibility="private")
+
+    def forget(self, outputs: list[Any], *values: Any) -> None:
+        """Let nothing of another knowledge base, or of what another key may see, stay.
+
+        Args:
+            outputs: What is to forget.
+            values: What they are then.
+        """
+        seen = gr.State(("", ""))
+
+        def work(key: str, base: str | None, before: tuple[str, str]) -> tuple[Any, ...]:
+            now = (key, base or "")
+            if now == tuple(before):  # a dropdown says that it has changed also when the page is laid out anew
+                return (gr.skip(), *(gr.skip() for _ in values))
+            return (now, *values)
+
+        self.begun(work, [seen, *outputs], seen)
 
 
 def picking(elem_id: str, value: str = "") -> gr.HTML:
@@ -64,8 +96,14 @@ def page_of(api: Api, key: str, base: str, pick: str) -> str:
         return shown.problem(str(failed))
 
 
-def telling(work: Callable[..., Any], outputs: int = 1) -> Callable[..., Any]:
-    """Something that is done, or the problem in the place of its first output and nothing changed in the others."""
+def telling(work: Callable[..., Any], outputs: int = 1, instead: Mapping[int, Any] | None = None) -> Callable[..., Any]:
+    """Something that is done, or the problem in the place of its first output.
+
+    Args:
+        work: It.
+        outputs: How many it has.
+        instead: What the others are then, by their places; default: as they were.
+    """
 
     @wraps(work)
     def told(*given: Any) -> Any:
@@ -73,6 +111,11 @@ def telling(work: Callable[..., Any], outputs: int = 1) -> Callable[..., Any]:
             return work(*given)
         except Failed as failed:
             first = shown.problem(str(failed))
-            return first if outputs == 1 else (first, *(gr.skip() for _ in range(outputs - 1)))
+            others = (
+                [gr.skip() for _ in range(outputs)]
+                if instead is None
+                else [instead.get(place, gr.skip()) for place in range(outputs)]
+            )
+            return first if outputs == 1 else (first, *others[1:])
 
     return told

@@ -43,7 +43,7 @@ def tab(head: Head) -> None:
     ]
     stop.click(None, cancels=running, **private)
     clear.click(work.anew, None, outputs, cancels=running, **private)
-    head.base.change(work.anew, None, outputs, **private)
+    head.forget([*outputs, page], *work.anew(), "")
     talk.select(work.open_page, [head.key, head.base], page, **private)
 
 
@@ -97,9 +97,8 @@ class _Chat:
                 if "citations" in delta:
                     own["text"], own["citations"] = delta["final"], delta["citations"]
                     own["note"] = "" if delta["supported"] or not delta["known"] else "No place that says so is named."
-                yield shown.talk([*said, mine, own]), said, "", ""
-            kept = [*said, mine, own][-TURNS:]
-            yield shown.talk(kept), kept, "", ""
+                kept = [*said, mine, dict(own)][-TURNS:]  # also where somebody stops it here
+                yield shown.talk(kept), kept, "", ""
         except Failed as failed:
             yield shown.talk(said), said, shown.problem(str(failed)), question
 

@@ -11,7 +11,7 @@ import yaml
 
 from rag.ui import shown
 from rag.ui.api import Api, Failed, kb
-from rag.ui.tabs import Head, picked, picking, telling
+from rag.ui.tabs import AGAIN, Head, picked, picking, telling
 
 LETTERS = 4 << 20
 """Of a set."""
@@ -51,10 +51,11 @@ def tab(head: Head) -> None:
             result = gr.HTML(elem_id="eval-result")
     timer = gr.Timer(1.0, active=False)
     private = {"api_visibility": "private"}
-    head.base.change(telling(work.look, 2), [head.key, head.base], [runs, timer], **private)
+    head.begun(telling(work.look, 2), [runs, timer])
+    head.forget([told, result, chosen, former], "", "", "", "")
     timer.tick(telling(work.look, 2), [head.key, head.base], [runs, timer], show_progress="hidden", **private)
     asked = [head.key, head.base, lines, file, name, settings, metrics, answers]
-    run.click(telling(work.begin, 3), asked, [told, file, timer], **private)
+    run.click(telling(work.begin, 3, {1: None}), asked, [told, file, timer], **private)
     runs.select(work.choose, [head.key, head.base, chosen], [result, chosen, former], **private)
 
 
@@ -92,8 +93,10 @@ class _Evaluation:
             try:
                 with path.open(encoding="utf-8") as opened:
                     text = opened.read(LETTERS + 1)
-            except (OSError, UnicodeDecodeError):
+            except UnicodeDecodeError:
                 raise Failed("the file is no text in UTF-8") from None
+            except OSError:
+                raise Failed(AGAIN) from None
             finally:
                 path.unlink(missing_ok=True)
         try:

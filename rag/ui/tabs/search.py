@@ -41,6 +41,7 @@ def tab(head: Head) -> None:
             sides.append(([kind, k, fusion, weight, candidates, least, rerank], results))
     page = gr.HTML(elem_id="search-page")
 
+    head.forget([told, *(results for _, results in sides), page], "", "", "", "")
     private = {"api_visibility": "private"}
     inputs = [head.key, head.base, query, where, *(one for controls, _ in sides for one in controls)]
     outputs = [told, *(results for _, results in sides)]

@@ -62,7 +62,7 @@ def tab(head: Head) -> None:
         left = names(api, key)
         return shown.note(f"Removed: {base}"), gr.update(choices=left, value=left[0] if left else None)
 
-    head.base.change(telling(load, 3), [head.key, head.base], [told, text, about], api_visibility="private")
+    head.begun(telling(load, 3), [told, text, about])
     save.click(telling(store), [head.key, head.base, text], told, api_visibility="private")
     make.click(telling(create, 2), [head.key, name], [told, head.base], api_visibility="private")
     drop.click(telling(remove, 2), [head.key, head.base, again], [told, head.base], api_visibility="private")

@@ -11,7 +11,7 @@ import gradio as gr
 from easyrec.retrieval.filters import fact_in
 from rag.ui import shown
 from rag.ui.api import Api, Failed, kb
-from rag.ui.tabs import Head, picked, picking, telling
+from rag.ui.tabs import AGAIN, Head, picked, picking, telling
 
 OPEN = ("held", "waiting", "running")
 SHOWN = 200
@@ -45,14 +45,17 @@ def tab(head: Head) -> None:
                 with gr.Row():
                     save = gr.Button("Save", variant="primary", elem_id="chunk-save")
                     drop = gr.Button("Take the chunk away", elem_id="chunk-drop")
-                    gone = gr.Button("Remove the document", variant="stop", elem_id="document-drop")
+            with gr.Row(visible=False) as removing:
+                gone = gr.Button("Remove the document", variant="stop", elem_id="document-drop")
 
     private = {"api_visibility": "private"}
     watched = [listed, documents, timer]
-    head.base.change(telling(work.look, 3), [head.key, head.base], watched, **private)
+    head.begun(telling(work.look, 3), watched)
+    # Rows are no outputs of this: the page is laid out anew for them, the dropdown says again that it has changed, for ever.
+    head.forget([told, chunks, words, document, chunk, held], *[""] * 6)
     timer.tick(telling(work.look, 3), [head.key, head.base], watched, show_progress="hidden", **private)
     asked = [head.key, head.base, files, folder, access, facts, hold]
-    send.click(telling(work.put, 3), asked, [told, files, timer], **private)
+    send.click(telling(work.put, 3, {1: None}), asked, [told, files, timer], **private)
     listed.select(work.choose_task, [head.key, head.base], [told, held, deciding, chunks], **private)
     for button, verb in ((take, "take"), (leave, "leave")):
         button.click(
@@ -61,14 +64,13 @@ def tab(head: Head) -> None:
             [told, deciding, timer],
             **private,
         )
-    outputs = [told, chunks, document, chunk, editor]
+    outputs = [told, chunks, document, chunk, editor, removing]
     documents.select(work.choose_document, [head.key, head.base], outputs, **private)
     chunks.select(work.choose_chunk, [head.key, head.base], [told, words, chunk, editor], **private)
     save.click(telling(work.write, 2), [head.key, head.base, document, chunk, words], [told, chunks], **private)
     drop.click(telling(work.drop_chunk, 3), [head.key, head.base, document, chunk], [told, chunks, editor], **private)
-    gone.click(
-        telling(work.drop_document, 4), [head.key, head.base, document], [told, chunks, editor, timer], **private
-    )
+    outputs = [told, chunks, editor, removing, timer]
+    gone.click(telling(work.drop_document, 5), [head.key, head.base, document], outputs, **private)
 
 
 def facts_in(text: str) -> dict[str, Any]:
@@ -84,6 +86,17 @@ def facts_in(text: str) -> dict[str, Any]:
             raise Failed(f"what is known is written as name=value, not '{part}'")
         found.setdefault(name, []).append(fact_in(value))
     return found
+
+
+def _chosen(number: str, what: str) -> str:
+    """It, if there is one.
+
+    Raises:
+        Failed: None is chosen, or another knowledge base was since.
+    """
+    if not number:
+        raise Failed(f"choose a {what} first")
+    return number
 
 
 class _Upload:
@@ -109,10 +122,13 @@ class _Upload:
     ) -> tuple[Any, ...]:
         if not given:
             raise Failed("choose files first")
-        fields = {"folder": folder, "access": access, "facts": json.dumps(facts_in(facts)), "hold": str(hold).lower()}
         try:
             kb(base)
+            known = json.dumps(facts_in(facts))
+            fields = {"folder": folder, "access": access, "facts": known, "hold": str(hold).lower()}
             self._api.upload(key, str(base), [(Path(one).name, Path(one)) for one in given], fields)
+        except OSError:
+            raise Failed(AGAIN) from None
         finally:
             for one in given:  # the server has them, or refused them: the page keeps nothing
                 Path(one).unlink(missing_ok=True)
@@ -135,21 +151,22 @@ class _Upload:
         return "", number, gr.update(visible=can), title + shown.chunks(found["data"])
 
     def decide(self, key: str, base: str | None, number: str, verb: str) -> tuple[Any, ...]:
+        path = f"{kb(base)}/tasks/{_chosen(number, 'file')}"
         if verb == "take":
-            self._api.ask(key, "POST", f"{kb(base)}/tasks/{number}/index")
+            self._api.ask(key, "POST", f"{path}/index")
         else:
-            self._api.ask(key, "DELETE", f"{kb(base)}/tasks/{number}")
+            self._api.ask(key, "DELETE", path)
         return shown.note("Done."), gr.update(visible=False), gr.Timer(active=True)
 
     def choose_document(self, key: str, base: str | None, event: gr.EventData) -> tuple[Any, ...]:
         number = picked(event)
         if not number.isdigit():
-            return gr.skip(), gr.skip(), "", "", gr.update(visible=False)
+            return gr.skip(), gr.skip(), "", "", gr.update(visible=False), gr.update(visible=False)
         try:
             found = self._api.ask(key, "GET", f"{kb(base)}/documents/{number}/chunks", params={"limit": str(SHOWN)})
         except Failed as failed:
-            return shown.problem(str(failed)), gr.skip(), "", "", gr.update(visible=False)
-        return "", shown.chunks(found["data"]), number, "", gr.update(visible=False)
+            return shown.problem(str(failed)), gr.skip(), "", "", gr.update(visible=False), gr.update(visible=False)
+        return "", shown.chunks(found["data"]), number, "", gr.update(visible=False), gr.update(visible=True)
 
     def choose_chunk(self, key: str, base: str | None, event: gr.EventData) -> tuple[Any, ...]:
         number = picked(event)
@@ -162,15 +179,16 @@ class _Upload:
         return "", found["text"], number, gr.update(visible=True)
 
     def write(self, key: str, base: str | None, document: str, number: str, text: str) -> tuple[Any, ...]:
-        self._api.ask(key, "PATCH", f"{kb(base)}/chunks/{number}", {"text": text})
+        self._api.ask(key, "PATCH", f"{kb(base)}/chunks/{_chosen(number, 'chunk')}", {"text": text})
         found = self._api.ask(key, "GET", f"{kb(base)}/documents/{document}/chunks", params={"limit": str(SHOWN)})
         return shown.note("Saved."), shown.chunks(found["data"], number)
 
     def drop_chunk(self, key: str, base: str | None, document: str, number: str) -> tuple[Any, ...]:
-        self._api.ask(key, "DELETE", f"{kb(base)}/chunks/{number}")
+        self._api.ask(key, "DELETE", f"{kb(base)}/chunks/{_chosen(number, 'chunk')}")
         found = self._api.ask(key, "GET", f"{kb(base)}/documents/{document}/chunks", params={"limit": str(SHOWN)})
         return shown.note("Taken away."), shown.chunks(found["data"]), gr.update(visible=False)
 
     def drop_document(self, key: str, base: str | None, number: str) -> tuple[Any, ...]:
-        self._api.ask(key, "DELETE", f"{kb(base)}/documents/{number}")
-        return shown.note("Removed."), "", gr.update(visible=False), gr.Timer(active=True)
+        self._api.ask(key, "DELETE", f"{kb(base)}/documents/{_chosen(number, 'document')}")
+        hidden = gr.update(visible=False)
+        return shown.note("Removed."), "", hidden, hidden, gr.Timer(active=True)

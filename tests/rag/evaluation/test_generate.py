@@ -1,6 +1,8 @@
 """Questions that a model writes: what it is told, what of it is kept, what is refused and why, and that nothing is paid twice."""
 
 import json
+import signal
+import threading
 
 import pytest
 import yaml
@@ -254,6 +256,25 @@ def test_what_was_written_before_the_model_was_lost_is_kept(base, client, model_
     with pytest.raises(ModelError):
         generate(base, client(cache=None), generators({"single": 4}))
     assert len(model_server.asked) <= 4 + 4
+
+
+def test_what_was_written_before_an_interrupt_is_kept(base, client, model_server):
+    play(model_server)
+    write, seen = model_server.answer, []
+
+    def interrupting(path, body):
+        seen.append(body)
+        if len(seen) == 3:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            return model_server.Reply({}, wait=1.0)
+        return write(path, body)
+
+    model_server.answer = interrupting
+    made = generate(base, client(cache=None, concurrency=1), generators({"single": 4, "unanswerable": 2}))
+    assert (made.stopped, len(made.questions), made.kinds["single"].asked) == ("interrupted", 2, 2)
+    seen[:] = [{}, {}]
+    with pytest.raises(KeyboardInterrupt):
+        generate(base, client(cache=None, concurrency=1), generators({"single": 4}))
 
 
 def test_a_text_does_not_speak_to_the_writer(base, client, model_server):

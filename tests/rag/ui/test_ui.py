@@ -280,3 +280,90 @@ def test_the_whole_way_in_a_browser(serve, page_of, browser, model_server, tmp_p
     page.sees("#eval-result", "+0.000")
     page.picture("evaluation")
     assert page.browser.complaints() == []
+
+
+def row(table, text):
+    """Chooses a row of a table."""
+    return f"(() => {{ [...document.querySelectorAll('#{table} tr')].find(r => r.innerText.includes({text!r})).click(); return true }})()"
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_is_told_and_nothing_stays_of_another_base_or_key(
+    serve, page_of, browser, model_server, tmp_path
+):
+    served = serve(users=serve.users, limits={"file_bytes": 1000})
+    served.filled("root")
+    served.ask("POST", "/v1/kb", "root", json={"name": "other"})
+    address = page_of({"name": "handbook", "knowledge": {"path": "kb"}, "ui": {"server": served.address}})
+    (tmp_path / "huge.md").write_text("words " * 1000)
+    (tmp_path / "small.md").write_text("# Small\n\nA few words.\n")
+    page = Page(browser, address, tmp_path)
+
+    def choose(base):
+        page.browser.run("document.querySelector('#base input').focus()")
+        option = f"[...document.querySelectorAll('#base [role=option]')].find(o => o.innerText.includes('{base}'))"
+        page.browser.wait(
+            f"(() => {{ {option}.dispatchEvent(new MouseEvent('mousedown', {{bubbles: true}})); return true }})()"
+        )
+        page.browser.run("document.querySelector('#base input').blur()")
+        page.browser.wait(f"document.querySelector('#base input').value === '{base}'")
+
+    def connect(who):
+        page.fill("key", serve.keys[who])
+        page.click("#connect")
+
+    connect("root")
+    page.browser.wait("document.querySelector('#base input').value === 'other'")
+    choose("shop")
+    page.tab("Upload")
+    page.sees("#documents", "refunds.md")
+    for wrong, told in (("huge.md", "more than the 1,000 bytes"), ("small.md", "name=value, not 'oops'")):
+        page.fill("facts", "oops" if wrong == "small.md" else "")
+        page.files("files", tmp_path / wrong)
+        page.click("#send")
+        page.sees("#upload-told", told)
+        page.browser.wait(f"!document.querySelector('#files').innerText.includes('{wrong}')")
+        page.click("#send")
+        page.sees("#upload-told", "choose files first")
+    page.fill("facts", "")
+    page.files("files", tmp_path / "small.md")
+    page.click("#send")
+    page.browser.wait(row("documents", "small.md"))
+    page.sees("#chunks", "A few words.")
+
+    page.tab("Chat")
+    words = serve.spoken("|".join(["five "] * 200))
+    model_server.answer = lambda path, body: model_server.Reply(pieces=words, wait=0.05)
+    page.fill("question", "how long does a refund take?")
+    page.click("#ask")
+    page.sees("#talk", "five five five")
+    page.click("#stop")
+    model_server.answer = lambda path, body: model_server.Reply({"error": {"message": "down"}}, status=503)
+    page.fill("question", "and a refund by post?")
+    for _ in range(20):  # what is asked before the stop has arrived is not asked
+        page.click("#ask")
+        with contextlib.suppress(AssertionError):
+            page.sees("#chat-told", "cannot be reached", 4)
+            break
+    page.sees("#chat-told", "cannot be reached", 1)
+    page.sees("#talk", "five five five")
+    page.browser.wait("document.querySelector('#question textarea').value === 'and a refund by post?'")
+
+    choose("other")
+    page.sees("#talk", "Ask something.")
+    page.tab("Upload")
+    page.sees("#documents", "There are no documents yet.")
+    page.browser.wait("!document.querySelector('#chunks').innerText.includes('A few words.')")
+    page.click("#document-drop")
+    page.sees("#upload-told", "choose a document first")
+
+    choose("shop")
+    page.tab("Search")
+    page.fill("query", "refund")
+    page.click("#find")
+    page.sees("#hits-left", "five days")
+    connect("otto")
+    page.browser.wait("!document.querySelector('#hits-left').innerText.includes('five days')")
+    page.tab("Evaluation")
+    page.sees("#evaluations", "this key sees some of them")
+    assert page.browser.complaints() == []
