@@ -302,7 +302,7 @@ def test_it_is_served_over_http_and_ends_in_order(document, server, tmp_path):
     key = {"Authorization": "Bearer 0123456789abcdef"}
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10.0, headers=key) as client:
-            for _ in range(300):
+            for _ in range(1200):
                 try:
                     if client.get("/health/ready").status_code == 200:
                         break
