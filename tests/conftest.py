@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -848,3 +849,11 @@ def model_server(monkeypatch):
     made.shutdown()
     made.server_close()
     thread.join()
+
+
+@pytest.fixture
+def interruptible():
+    """Interrupts are heard, also where a shell that runs tests in the background has turned them off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

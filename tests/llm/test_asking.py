@@ -158,14 +158,6 @@ def test_storms_are_waited_out(server, endpoint, talks):
     assert asked.spent.tries == 20
 
 
-@pytest.fixture
-def interruptible():
-    """Interrupts are heard, also where a shell that runs tests in the background has turned them off."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_what_runs(server, endpoint, talks):
     once = iter([True])

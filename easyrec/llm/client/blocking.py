@@ -41,6 +41,7 @@ class Client:
         self.client = AsyncClient(endpoint, tape=tape)
         self._loop = asyncio.new_event_loop()
         self._lock, self._closed = threading.Lock(), False
+        self._streams: set[AsyncIterator[Piece]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="language model", daemon=True)
         self._thread.start()
 
@@ -101,12 +102,14 @@ class Client:
     def stream(self, talk: Talk, **options: Any) -> Iterator[Piece]:
         """As `AsyncClient.stream`. Leaving the loop, or closing the iterator, ends the answer."""
         pieces = self.client.stream(talk, **options)
+        self._streams.add(pieces)
         try:
             while (piece := self.run(_next(pieces))) is not None:
                 yield piece
         finally:
-            with suppress(ModelError):  # a client that is closed ends it too
+            with suppress(ModelError):  # a client that is closed ends it too, and holds it until then
                 self.run(_end(pieces))
+                self._streams.discard(pieces)
 
     def close(self) -> None:
         """End what still runs, and close connections and cache."""
@@ -125,7 +128,9 @@ class Client:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await self._loop.shutdown_asyncgens()  # answers that nobody hears to their end
+        for pieces in list(self._streams):  # answers that nobody hears to their end, each from its outside in: the loop
+            await _end(pieces)  # would close what a closing one still holds beside it
+        await self._loop.shutdown_asyncgens()
         await self.client.close()
 
     def __enter__(self) -> Self:

@@ -258,6 +258,7 @@ def test_what_was_written_before_the_model_was_lost_is_kept(base, client, model_
     assert len(model_server.asked) <= 4 + 4
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_what_was_written_before_an_interrupt_is_kept(base, client, model_server):
     play(model_server)
     write, seen = model_server.answer, []
