@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from easyrec.commands._options import add_overrides
 from easyrec.commands._print import console, count, line, table
+from easyrec.errors import ConfigError
 from easyrec.llm.took import COLUMNS, TEXTS, rows_of
 
 if TYPE_CHECKING:
@@ -30,11 +31,15 @@ def config_of(args: argparse.Namespace, tool: str) -> tuple[LlmConfig, Any]:
     """What the YAML says, and its section of a tool.
 
     Raises:
-        ConfigError: Everything wrong with it, with lines.
+        ConfigError: Everything wrong with it, with lines; or `--limit`, which some tools have, is below 1.
     """
     from easyrec.llm.config import load_llm  # noqa: PLC0415 (help must not wait for it)
 
-    return load_llm(args.config, tool, args.override)
+    loaded = load_llm(args.config, tool, args.override)
+    limit: int | None = getattr(args, "limit", None)
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit: must be at least 1, but is {limit}")
+    return loaded
 
 
 def tell_asked(asked: Mapping[str, tuple[str, Asked[Any]]], *, priced: bool = True) -> None:

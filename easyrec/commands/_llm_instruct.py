@@ -10,7 +10,6 @@ import argparse
 
 from easyrec.commands._llm import add_config, bar, config_of
 from easyrec.commands._print import console, count, line, table
-from easyrec.errors import ConfigError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +22,6 @@ def run(args: argparse.Namespace) -> None:
     """Write and tell."""
     config, own = config_of(args, "instruct")
     if args.limit is not None:
-        if args.limit < 1:
-            raise ConfigError(f"--limit: must be at least 1, but is {args.limit}")
         own = own.model_copy(update={"limit": args.limit})
     from easyrec.llm.tools.instruct import instruct  # noqa: PLC0415 (help must not wait for it)
 

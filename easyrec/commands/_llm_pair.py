@@ -40,8 +40,6 @@ def run(args: argparse.Namespace) -> None:
     """Ask, write and tell."""
     config, own = config_of(args, "pair")
     if args.limit is not None:
-        if args.limit < 1:
-            raise ConfigError(f"--limit: must be at least 1, but is {args.limit}")
         own = own.model_copy(update={"limit": args.limit})
     if args.evaluate is not None:
         own = _evaluated(own, args.evaluate)

@@ -10,7 +10,6 @@ import argparse
 
 from easyrec.commands._llm import add_config, bar, config_of, tell_asked
 from easyrec.commands._print import console, count, line, table
-from easyrec.errors import ConfigError
 
 SHOWN = 5
 
@@ -25,8 +24,6 @@ def run(args: argparse.Namespace) -> None:
     """Ask, write and tell."""
     config, own = config_of(args, "profile")
     if args.limit is not None:
-        if args.limit < 1:
-            raise ConfigError(f"--limit: must be at least 1, but is {args.limit}")
         parts = {name: getattr(own, name) for name in ("of_items", "of_users")}
         less = {"limit": args.limit}
         own = own.model_copy(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from easyrec.commands._llm import add_config, bar, config_of, tell_asked
 from easyrec.commands._print import console, count, line, table
-from easyrec.errors import ConfigError
 
 if TYPE_CHECKING:
     from easyrec.llm.tools.rerank import Reranked
@@ -27,8 +26,6 @@ def run(args: argparse.Namespace) -> None:
     """Ask, write and tell."""
     config, own = config_of(args, "rerank")
     if args.limit is not None:
-        if args.limit < 1:
-            raise ConfigError(f"--limit: must be at least 1, but is {args.limit}")
         own = own.model_copy(update={"candidates": own.candidates.model_copy(update={"limit": args.limit})})
     from easyrec.llm.tools.rerank import rerank  # noqa: PLC0415 (help must not wait for it)
 

@@ -43,8 +43,6 @@ def run(args: argparse.Namespace) -> None:
     for name, is_wrong in given.items():
         if is_wrong:
             raise ConfigError(f"{name}: has no meaning here")
-    if args.limit is not None and args.limit < 1:
-        raise ConfigError(f"--limit: must be at least 1, but is {args.limit}")
     if args.query is not None and not args.query.strip():
         raise ConfigError("--query: is empty")
     args.override = [
