@@ -377,6 +377,11 @@ def soak(processes: int, rate: float, seconds: float, swaps: int) -> dict[str, A
     quarter = max(1, len(memory) // 4)
     early = float(np.median([mb for _, mb in memory[quarter : 2 * quarter] or memory]))
     late = float(np.median([mb for _, mb in memory[-quarter:]]))
+    some = max(1, len(memory) // 20)
+    curve = [
+        {"second": round(memory[n][0]), "mb": round(float(np.median([mb for _, mb in memory[n : n + some]])), 1)}
+        for n in range(0, len(memory) - some + 1, some)
+    ]
     return {
         "seconds": seconds,
         "rate": rate,
@@ -388,7 +393,7 @@ def soak(processes: int, rate: float, seconds: float, swaps: int) -> dict[str, A
         "short": sum(part["short"] for part in parts),
         "p50_ms": float(np.median([part["p50_ms"] for part in parts])),
         "p99_ms": float(np.median([part["p99_ms"] for part in parts])),
-        "memory_mb": {"second_quarter": early, "last_quarter": late, "growth": late / early - 1.0},
+        "memory_mb": {"second_quarter": early, "last_quarter": late, "growth": late / early - 1.0, "curve": curve},
     }
 
 

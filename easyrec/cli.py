@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import importlib
 import os
 import sys
@@ -125,8 +126,26 @@ def _dispatch(words: list[str]) -> int:
         args = parser.parse_args(rest)
     except SystemExit as stop:  # argparse prints and exits; here it only ends the command
         return int(stop.code or 0)
-    code: int | None = module.run(args)
+    try:
+        code: int | None = module.run(args)
+    except Exception as error:
+        placed = _placed(error, args)
+        if placed is error:
+            raise
+        raise placed from error
     return code or 0
+
+
+def _placed(error: Exception, args: argparse.Namespace) -> Exception:
+    """The same; what was found wrong with a config only while it was followed is told with its line too."""
+    from feature_generator.document import placed, read_config  # noqa: PLC0415 (help must not wait for it)
+    from feature_generator.errors import ConfigError  # noqa: PLC0415 (likewise)
+
+    file = getattr(args, "config", None)
+    if isinstance(error, ConfigError) and isinstance(file, str) and Path(file).is_file():
+        with contextlib.suppress(ConfigError):  # the file itself is what is wrong, and is told
+            return placed(error, read_config(file, getattr(args, "override", None)))
+    return error
 
 
 def _tools_overview(command: str, text: str, found: dict[str, Path]) -> str:

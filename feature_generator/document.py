@@ -260,6 +260,32 @@ def read_config(source: str | os.PathLike[str] | Mapping[str, Any], overrides: S
     return override(document, list(overrides))
 
 
+_WAY = re.compile(r"(?P<way>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[[^\]\n]*\])*): (?P<text>\S.*)", re.DOTALL)
+"""The way to a value, as errors begin with it, and what is told of it."""
+
+
+def placed(error: ConfigError, document: Document) -> ConfigError:
+    """An error with its file and line, where its text begins with the way to a value: `train.tables[items]: ...`.
+
+    For what is found wrong only while a config is followed, e.g. that a table lacks a column. Other errors stay as they are.
+    """
+    (first, *rest) = error.problems
+    found = None if rest or first.line or first.where else _WAY.fullmatch(first.message)
+    if found is None:
+        return error
+    value, path = document.data, list[str | int]()
+    for step in (name or index for name, index in _STEP.findall(found["way"])):
+        if not step:  # a dot
+            continue
+        key = _row(value, step) if isinstance(value, list) else step
+        if key is None or not (isinstance(value, list) or (isinstance(value, Mapping) and key in value)):
+            # A key that is left out: the nearest that is there stands for it.
+            return ConfigError([document.problem(tuple(path), first.message)], document.file) if path else error
+        path.append(key)
+        value = value[key]
+    return ConfigError([document.problem(tuple(path), found["text"])], document.file)
+
+
 def override(document: Document, settings: Sequence[str] | Mapping[str, Any]) -> Document:
     """The document with `path=value` settings laid over it, as `-o` gives them.
 
@@ -296,19 +322,28 @@ def override(document: Document, settings: Sequence[str] | Mapping[str, Any]) ->
     return result
 
 
+def _names_of(rows: list[Any]) -> list[Any]:
+    return [row.get("name") if isinstance(row, dict) else None for row in rows]
+
+
+def _row(rows: list[Any], step: str) -> int | None:
+    """The position of an element that is meant by its `name`, or by its position."""
+    names = _names_of(rows)
+    if step in names:
+        return names.index(step)
+    return int(step) if step.isdigit() and int(step) < len(rows) else None
+
+
 def _set(raw: Any, steps: list[str], value: Any, origin: str, places: dict[Path_, tuple[str, int]]) -> str:
     path: Path_ = ()
     node = raw
     for depth, step in enumerate(steps):
         key: str | int = step
         if isinstance(node, list):
-            names = [n.get("name") if isinstance(n, dict) else None for n in node]
-            if step in names:
-                key = names.index(step)
-            elif step.isdigit() and int(step) < len(node):
-                key = int(step)
-            else:
-                return f"no element '{step}' here{nearest(step, [n for n in names if n])}"
+            row = _row(node, step)
+            if row is None:
+                return f"no element '{step}' here{nearest(step, [name for name in _names_of(node) if name])}"
+            key = row
         elif not isinstance(node, dict):
             return f"'{'.'.join(steps[:depth])}' is a plain value, it holds no '{step}'"
         path = (*path, key)

@@ -24,7 +24,7 @@ from rag.readers import ReaderConfig, reader_of
 from rag.reading import Job, Reading
 from rag.records import New, Records, Stored
 from rag.report import Report
-from rag.sources import Source, digest_of_file, sources_of
+from rag.sources import Source, digest_of_file, is_gone, lies_in, sources_of
 from rag.writer import Whole
 
 TOGETHER = 512
@@ -92,6 +92,7 @@ class Adding:
         facts: Mapping[str, Any] | None = None,
         *,
         under: str | os.PathLike[str] | None = None,
+        prune: bool = False,
         progress: Callable[[str], object] | None = None,
     ) -> Report:
         """Add files, and what is in folders. A file that was added before is written anew where it has changed.
@@ -101,6 +102,8 @@ class Adding:
             facts: What is known of all of them, to filter by; `access` names who may see them, default: everybody. None:
                 what was known of them stays. `access` stays too unless it is named.
             under: A folder from which on files are called; default: they are called as `paths` names them.
+            prune: Whether documents are taken away whose files were in folders of `paths` and are gone. A folder that is
+                empty now loses none, as it may be that of a disk that is not there: that is told as a failure.
             progress: Is told each source that is done.
 
         Returns:
@@ -110,7 +113,7 @@ class Adding:
             ConfigError: A fact cannot be.
             EasyRecError: Chunks cannot be embedded or written; documents that were written before stay.
         """
-        known = _known(facts)
+        known, paths = _known(facts), list(paths)
         report, held, asked = Report(), list[_Read](), deque[_Asked]()
         order: dict[str, int] = {}
         told = progress or (lambda _: None)
@@ -147,6 +150,8 @@ class Adding:
                     held = []
             self._write(held, report, told)
             self._embedding.forget()
+            if prune:
+                self._prune(paths, report)
             with report.stage("index"):
                 self.refresh()
         report.sort(order)
@@ -288,6 +293,23 @@ class Adding:
                     report.counts["pictures_left_out"] += written.left_out
         for each in documents:
             told(each.source)
+
+    def _prune(self, paths: Iterable[str | os.PathLike[str]], report: Report) -> None:
+        """Take away the documents whose files were in folders, and are gone."""
+        files = self.records.files()
+        gone: set[str] = set()
+        for folder in map(Path, paths):
+            if not folder.is_dir():
+                continue
+            lost = {source for source, path in files if lies_in(path, folder) and is_gone(path)}
+            if lost and not any(folder.iterdir()):
+                report.failed[folder.as_posix()] = (
+                    f"{folder}: is empty: {len(lost)} documents that were read from it are kept (they can be removed by name)"
+                )
+                continue
+            gone |= lost
+        with self.records.writing():
+            report.removed += [source for source in sorted(gone) if self.records.writer.drop(source)]
 
     def _overruled(self, read: _Read) -> set[int]:
         """Chunks in whose place something else stands that somebody wrote: they need no vectors."""

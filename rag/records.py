@@ -193,6 +193,10 @@ class Records:
             for row in rows
         ]
 
+    def files(self) -> list[tuple[str, str]]:
+        """What documents are called that were read from files, and where these were."""
+        return [(row[0], row[1]) for row in self._ask("SELECT source, path FROM documents WHERE path <> ''", ())]
+
     def sources(self, prefix: str) -> list[str]:
         """What documents are called whose names begin so."""
         rows = self._ask("SELECT source FROM documents WHERE substr(source, 1, ?) = ?", (len(prefix), prefix))

@@ -17,6 +17,7 @@ class Report:
         added: Sources that are new.
         updated: Sources whose content, or what is known of them, has changed.
         unchanged: Sources that are as they were.
+        removed: Sources whose files are gone, where these were to be taken away.
         failed: Sources that could not be read, with the reasons; what was known of them stays.
         skipped: Files in folders that no reader knows, as paths.
         chunks: How many chunks the added and updated ones have.
@@ -31,6 +32,7 @@ class Report:
     added: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     chunks: int = 0

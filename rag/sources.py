@@ -96,6 +96,23 @@ def _kind_of(path: Path) -> str:
     return "" if stat.S_ISREG(mode) else "is no ordinary file"
 
 
+def lies_in(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> bool:
+    """Whether a file is somewhere in a folder, by what they are called: links are not followed."""
+    own, around = (Path(os.path.abspath(one)) for one in (path, folder))  # noqa: PTH100 (which follows them)
+    return around in own.parents
+
+
+def is_gone(path: str | os.PathLike[str]) -> bool:
+    """Whether there is no such file any more; one that only cannot be looked at, or a link to nothing, is not gone."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def digest_of_file(path: Path) -> bytes:
     """Digest of a file, which need not fit into memory.
 

@@ -7,7 +7,7 @@ names. No model is needed, and what is found can always be said in words again.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from easyrec.retrieval.filters import Fact
@@ -152,21 +152,30 @@ class Names:
                     self._spaced.setdefault(words, []).append((fact, value))
                     self._longest = max(self._longest, len(words))
 
-    def __call__(self, question: str) -> dict[str, list[str]]:
-        """Values by facts, the longest names first taken; a word belongs to one name."""
+    def __call__(
+        self, question: str, known: Callable[[str, str], bool] = lambda fact, value: True
+    ) -> dict[str, list[str]]:
+        """Values by facts, the longest names first taken; a word belongs to one name.
+
+        Args:
+            question: It.
+            known: Tells of a fact and its value whether who asks may know of it. What is unknown takes no word away.
+        """
         found: dict[str, list[str]] = {}
         rest = question
         for value in sorted(self._dense, key=lambda name: (-len(name), name)):
-            if value in rest:
+            if value in rest and (entries := [entry for entry in self._dense[value] if known(*entry)]):
                 rest = rest.replace(value, " ")
-                _add(found, self._dense[value])
+                _add(found, entries)
         words, free = self._words(rest), [True] * len(self._words(rest))
         for length in range(min(self._longest, len(words)), 0, -1):
             for start in range(len(words) - length + 1):
-                entry = self._spaced.get(tuple(words[start : start + length]))
-                if entry is not None and all(free[start : start + length]):
+                named = self._spaced.get(tuple(words[start : start + length]))
+                if named is None or not all(free[start : start + length]):
+                    continue
+                if entries := [entry for entry in named if known(*entry)]:
                     free[start : start + length] = [False] * length
-                    _add(found, entry)
+                    _add(found, entries)
         return found
 
 

@@ -1,6 +1,7 @@
 """Add documents, or write anew what has changed of them.
 
 easyrec rag ingest -c rag.yaml handbook/ prices.csv --fact team=shop year=2026
+easyrec rag ingest -c rag.yaml handbook/ --prune
 easyrec rag ingest -c rag.yaml --remove handbook/old.md
 easyrec rag ingest -c rag.yaml handbook/new.md --preview
 """
@@ -42,6 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--under", metavar="FOLDER", help="tell documents by their paths from this folder on")
     parser.add_argument("--remove", nargs="+", default=[], metavar="SOURCE", help="documents to take away")
     parser.add_argument(
+        "--prune",
+        action="store_true",
+        help="take documents away that were read from files in these folders which are gone",
+    )
+    parser.add_argument(
         "--allow-empty", action="store_true", help="let it be no error where nothing is found that a reader knows"
     )
     parser.add_argument(
@@ -80,6 +86,7 @@ def run(args: argparse.Namespace) -> None:
                 args.paths,
                 facts,
                 under=args.under,
+                prune=args.prune,
                 progress=lambda source: shown.update(task, advance=1, description=source),
             )
         documents, chunks = base.records.count()
@@ -87,6 +94,8 @@ def run(args: argparse.Namespace) -> None:
     told.add_row("added", count(len(report.added)))
     told.add_row("updated", count(len(report.updated)))
     told.add_row("unchanged", count(len(report.unchanged)))
+    if args.prune:
+        told.add_row("removed", count(len(report.removed)))
     told.add_row("failed", count(len(report.failed)))
     if report.skipped:
         told.add_row("skipped", count(len(report.skipped)))
@@ -105,6 +114,8 @@ def run(args: argparse.Namespace) -> None:
             line(f"  {text.splitlines()[0][:100] if text else '(a chunk that was taken away is there again)'}")
     if report.skipped:
         line(_skipped(report.skipped))
+    for source in report.removed:
+        line(f"{source}: removed, since its file is gone")
     if not (report.added or report.updated or report.unchanged or report.failed):
         _nothing(args.paths, args.allow_empty)
     if report.failed:

@@ -112,10 +112,7 @@ class Filters(Step[Config]):
                     return self._checked(note, parsed.value.model_dump(), names, access)
                 note.fell_back("its answer was no such object")
         bounds: dict[str, Any] = dict(numbers_wished(question, self.config.numbers))
-        for name, values in names(question).items():
-            if name in self.config.names and (known := [v for v in values if self._is_known(name, v, access)]):
-                bounds[name] = known
-        return bounds
+        return bounds | names(question, lambda name, value: self._is_known(name, value, access))
 
     def _checked(self, note: Note, said: Mapping[str, Any], names: Names, access: Access) -> dict[str, Any]:
         """What the model said, as far as there is such a thing for who asks."""
@@ -146,7 +143,8 @@ class Filters(Step[Config]):
 
     def _meant(self, names: Names, name: str, text: str, access: Access) -> str | None:
         """The value that a name means, written otherwise; None: none of them for sure, or none that who asks may know of."""
-        return next((value for value in names(text).get(name, []) if self._is_known(name, value, access)), None)
+        found = names(text, lambda fact, value: fact == name and self._is_known(fact, value, access))
+        return next(iter(found.get(name, [])), None)
 
     def _is_known(self, name: str, value: str, access: Access) -> bool:
         """Whether a document has a value that who asks may see."""

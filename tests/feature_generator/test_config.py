@@ -22,6 +22,7 @@ from feature_generator.config import (
     repeat_names,
     validate,
 )
+from feature_generator.document import placed
 from feature_generator.errors import ConfigError
 from feature_generator.schema import json_schema
 
@@ -269,6 +270,23 @@ def test_a_setting_takes_the_place_of_an_environment_variable_that_is_not_set(tm
         assert read_config(source, ["a=x"]).data == {"a": "x", "b": 1}
         with pytest.raises(ConfigError, match="'NO_SUCH_VARIABLE' is not set"):
             read_config(source, ["b=2"])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("embed.tables[users].path: no such file", (5, "embed . tables[1] 'users' . path", "no such file")),
+        ("embed.tables[0]: has no column: 'x'", (4, "embed . tables[0] 'items'", "has no column: 'x'")),
+        ("embed.seed: is odd", (3, "embed", "embed.seed: is odd")),
+        ("embed: is odd\nand long", (3, "embed", "is odd\nand long")),
+        ("items.parquet: no such file", (0, "", "items.parquet: no such file")),
+        ("the embed.tables: is odd", (0, "", "the embed.tables: is odd")),
+    ],
+)
+def test_what_is_found_wrong_later_is_told_with_its_line(tmp_path, text, told):
+    rows = "name: x\n\nembed: {tables: [\n  {name: items, path: a},\n  {name: users, path: b}]}\n"
+    error = placed(ConfigError(text), read_yaml(write(tmp_path, rows)))
+    assert [(one.line, one.where, one.message) for one in error.problems] == [told]
 
 
 # -------------------------------------------------------------------------------------------- overrides

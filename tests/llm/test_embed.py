@@ -441,6 +441,13 @@ def test_the_command_tells_what_it_took(shop, capsys):
     assert main(["llm", "-c", "llm.yaml", "--tables", "item"]) == 2
     assert "did you mean 'items'" in capsys.readouterr().err
     assert main(["llm", "-c", "llm.yaml", "-o", "embed=null"]) == 2
+    Path("llm.yaml").write_text(yaml.safe_dump(shop({"id": "item"}), sort_keys=False))
+    line = Path("llm.yaml").read_text().splitlines().index("  - name: items") + 1
+    capsys.readouterr()
+    assert main(["llm", "embed", "-c", "llm.yaml"]) == 2
+    told = capsys.readouterr().err
+    assert f"  line {line}  embed . tables[0] 'items'\n" in told
+    assert "items.parquet has no column 'item'; did you mean 'item_id'" in told
 
 
 def test_a_config_needs_neither_torch_nor_a_client(explained):

@@ -45,6 +45,21 @@ def test_a_folder_without_documents_is_an_error_unless_that_is_allowed(here, cap
     assert rag("ingest", "empty", "--allow-empty", *words) == 0
 
 
+def test_documents_are_pruned(here, capsys):
+    (here / "docs").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (here / "docs" / name).write_text("Refunds take five days.")
+    assert rag("ingest", "docs") == 0
+    (here / "docs" / "b.txt").unlink()
+    assert rag("ingest", "docs") == 0
+    assert "removed" not in capsys.readouterr().out
+    assert rag("ingest", "docs", "--prune") == 0
+    assert "docs/b.txt: removed, since its file is gone" in capsys.readouterr().out
+    (here / "docs" / "a.txt").unlink()
+    assert rag("ingest", "docs", "--prune", "--allow-empty") == 3
+    assert "docs: is empty: 1 documents" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("tool", "words", "text"),
     [

@@ -158,6 +158,9 @@ def test_names_in_questions():
     assert names("what a cat eats, food") == {"brand": ["Cat"]}
     assert names("红色连衣裙") == {"category": ["连衣裙"]}
     assert (names("Dress"), names("hat")) == ({"category": ["dresses"]}, {})
+    seen = lambda fact, value: value not in ("cat food", "连衣裙")  # noqa: E731
+    assert names("CAT FOOD", seen) == {"brand": ["Cat"]}, "a name that is kept for others takes no word away"
+    assert names("红色连衣裙", seen) == {"category": ["裙"]}
 
 
 FILTERS = {"type": "filters", **{"numbers": EUROS, "names": ["category", "tags"]}}

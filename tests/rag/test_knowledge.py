@@ -112,6 +112,32 @@ def test_what_is_removed_is_found_nowhere(config, folder):
         assert (len(base.vectors), len(base.keywords)) == (1, 1)
 
 
+def test_documents_go_with_their_files(config, folder):
+    with KnowledgeBase(config(vectors=False)) as base:
+        base.add([folder])
+        base.add_text("note", "The refund takes five days.")
+        (other := folder.parent / "docs2").mkdir()
+        (other / "a.txt").write_text("The depot is closed.")
+        base.add([other])
+        (folder / "prices.csv").unlink()
+        (other / "a.txt").unlink()
+        assert base.add([folder]).removed == [], "only where that is asked for"
+        assert base.add([folder / "sub", folder / "handbook.md"], prune=True).removed == []
+        gone = base.add([f"{other}/../docs"], under=f"{other}/../docs", prune=True).removed
+        assert gone == [(folder / "prices.csv").as_posix()]
+        assert not base.search("price of a chair", filter={"kind": "table", "source": gone[0]})
+        report = base.add([other], prune=True)
+        assert report.removed == []
+        assert "is empty: 1 documents" in report.failed[other.as_posix()], "it may be a disk that is not there"
+        (other / "new.txt").write_text("The depot is open.")
+        assert base.add([other], prune=True).removed == [(other / "a.txt").as_posix()]
+        shutil.rmtree(folder / "sub")
+        both = [(folder / "sub" / "handbook.md").as_posix(), "sub/handbook.md"]
+        assert base.add([folder], prune=True).removed == both, "whatever they are called"
+        left = [(folder / "handbook.md").as_posix(), (other / "new.txt").as_posix(), "handbook.md", "note"]
+        assert [document.source for document in base.documents()] == left
+
+
 def test_a_file_that_cannot_be_read_fails_alone_and_what_was_known_stays(config, folder):
     with KnowledgeBase(config(vectors=False)) as base:
         base.add([folder])

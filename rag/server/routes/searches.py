@@ -9,6 +9,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from easyrec.llm.client import metered
 from feature_generator.config import StrictModel
 from rag.knowledge import Hit
 from rag.server.refused import Refused
@@ -49,8 +50,7 @@ async def search(service: Service, request: Request) -> Response:
         raise Refused(400, "rerank", "the server has no reranker", param="rerank")
     if body.pipeline and (body.search or body.rerank is not None):
         raise Refused(400, "pipeline", "the pipeline says how it searches: leave out 'search' and 'rerank'")
-    if body.pipeline:
-        service.quotas.check_tokens(user)
+    service.quotas.check_tokens(user)
 
     def work(opened: Open) -> dict[str, Any]:
         begun = time.perf_counter()
@@ -67,7 +67,13 @@ async def search(service: Service, request: Request) -> Response:
             if "k" in given and how.k > limits.k:  # as a text, too
                 raise Refused(400, "k", f"must be at most {limits.k}", param="k")
             reranker = None if body.rerank is False else service.shelf.reranker
-            hits = opened.base.search(body.query, how, filter=body.filter, access=user.access, reranker=reranker)
+            with metered() as meter:
+                try:
+                    hits = opened.base.search(
+                        body.query, how, filter=body.filter, access=user.access, reranker=reranker
+                    )
+                finally:
+                    service.quotas.use_tokens(user, meter.usage.tokens)
         seconds = round(time.perf_counter() - begun, 6)
         told: dict[str, Any] = {"object": "list", "data": [hit_told(hit) for hit in hits], "seconds": seconds}
         return told if trace is None else {**told, "trace": trace}

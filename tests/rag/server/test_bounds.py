@@ -28,6 +28,17 @@ def test_quotas_are_answered_by_when_to_come_again(serve, model_server):
     assert served.code(answer) == (429, "rate_limit_exceeded")
 
 
+def test_tokens_of_a_search_count(serve, model_server):
+    """Each question is one token of the embedder here."""
+    model_server.answer = model_server.word_vectors
+    embedder = {"type": "server", "base_url": model_server.url, "model": "m", "key_env": "MODEL_KEY"}
+    quota = {"tokens_per_minute": 3}
+    served = serve(llm=False, knowledge={"embedder": embedder}, users=[{**serve.users[0], "quota": quota}])
+    served.filled("root")
+    asked = [served.ask("POST", "/v1/kb/shop/search", "root", json={"query": f"refund {n}"}) for n in range(4)]
+    assert [answer.status_code for answer in asked] == [200, 200, 200, 429]
+
+
 def test_uploads_at_once_pass_no_quota(serve):
     served = serve(
         llm=False, users=[{**serve.users[0], "quota": {"documents": 3, "bytes": 1000}}], limits={"uploads": 8}

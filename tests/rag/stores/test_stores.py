@@ -1,5 +1,6 @@
 """What every vector store does: the nearest that pass a filter, added, replaced and taken away, by whoever has it open."""
 
+import contextlib
 import importlib.util
 import socket
 import threading
@@ -325,6 +326,47 @@ def test_a_server_that_goes_away_is_told_soon_and_without_secrets(kind, place_of
         assert kind in str(raised.value).replace("postgresql", "pgvector")
         assert PASSWORD not in str(raised.value) + repr(place.config())
         assert raised.value.__cause__ is None or PASSWORD not in repr(raised.value.__cause__)
+
+
+def test_connections_of_pgvector_that_the_server_ends_are_made_anew(place_of, obvious):
+    place = place_of("pgvector")
+    store, numbers = place.open(), np.arange(40)
+    for held in (store, obvious):
+        held.add(numbers, vectors(40), [{}] * 40)
+    psycopg = pytest.importorskip("psycopg")
+
+    def end_all():
+        with psycopg.connect(place.fields["url"], password=PASSWORD, autocommit=True) as admin:
+            ended = admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            )
+            return sum(done for (done,) in ended.fetchall())
+
+    ended = 0
+    for number in range(40, 44):
+        ended += end_all()
+        obvious.agrees(store, vectors(1, seed=number)[0], 5)
+        ended += end_all()
+        for held in (store, obvious):
+            held.add(np.array([number]), vectors(1, seed=number), [{}])
+    assert ended >= 8
+    assert len(store) == 44
+    stop = threading.Event()
+
+    def end_often():
+        while not stop.wait(0.02):
+            end_all()
+
+    thread = threading.Thread(target=end_often)
+    thread.start()
+    try:
+        for number in range(60):  # in the midst of an answer, too: it is the right one, or an error that says so
+            with contextlib.suppress(StoreError):
+                obvious.agrees(store, vectors(1, seed=number)[0], 5)
+    finally:
+        stop.set()
+        thread.join()
+    obvious.agrees(store, vectors(1)[0], 5)
 
 
 def test_a_graph_of_pgvector_finds_nearly_all_and_all_that_pass(place_of, obvious):

@@ -367,3 +367,56 @@ def test_what_goes_wrong_is_told_and_nothing_stays_of_another_base_or_key(
     page.tab("Evaluation")
     page.sees("#evaluations", "this key sees some of them")
     assert page.browser.complaints() == []
+
+
+@pytest.mark.slow
+def test_two_people_at_once_see_each_their_own(serve, page_of, browser, model_server, tmp_path):
+    served = serve(users=serve.users)
+    served.filled("root")
+    assert served.put("shop", {"pay.md": b"# Pay\n\nA refund of pay is secret.\n"}, "root", access="hr")
+    served.until_done("shop", "root")
+    address = page_of({"name": "handbook", "knowledge": {"path": "kb"}, "ui": {"server": served.address}})
+    (tmp_path / "second").mkdir()
+    other = type(browser)(tmp_path / "second")
+    try:
+        pages = {"root": Page(browser, address, tmp_path), "otto": Page(other, address, tmp_path)}
+        for who, page in pages.items():
+            page.fill("key", serve.keys[who])
+            page.click("#connect")
+            page.browser.wait("document.querySelector('#base input').value === 'shop'")
+            page.tab("Search")
+            page.fill("query", "refund of pay")
+        for page in pages.values():
+            page.click("#find")
+        pages["root"].sees("#hits-left", "is secret")
+        pages["otto"].sees("#hits-left", "five days")
+        assert not pages["otto"].browser.run("document.body.innerText.includes('is secret')")
+
+        def answer(path, body):
+            who = "otto" if "for otto" in json.dumps(body) else "root"
+            return model_server.Reply(pieces=serve.spoken("|".join([f"{who} "] * 60)), wait=0.05)
+
+        model_server.answer = answer
+        for who, page in pages.items():
+            page.tab("Chat")
+            page.fill("question", f"how long does a refund take for {who}?")
+        for page in pages.values():
+            page.click("#ask")
+        for who, page in pages.items():
+            page.sees("#talk", f"{who} {who} {who}")
+        for who, page in pages.items():
+            page.sees("#talk", " ".join([who] * 60))
+            (neighbour,) = set(pages) - {who}
+            assert not page.browser.run(f"document.querySelector('#talk').innerText.includes({neighbour!r})")
+
+        pages["root"].tab("Upload")
+        pages["root"].browser.wait(row("documents", "refunds.md"))
+        pages["root"].sees("#chunks", "five days")
+        pages["root"].click("#document-drop")
+        pages["root"].browser.wait("!document.querySelector('#documents').innerText.includes('refunds.md')")
+        pages["otto"].tab("Search")
+        pages["otto"].click("#find")
+        pages["otto"].browser.wait("!document.querySelector('#hits-left').innerText.includes('five days')")
+        assert [page.browser.complaints() for page in pages.values()] == [[], []]
+    finally:
+        other.stop()
