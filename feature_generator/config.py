@@ -191,6 +191,7 @@ def plug(plugin: str | os.PathLike[str]) -> None:
     else:
         plugins.add_package(str(plugin))
     members.cache_clear()
+    _home.cache_clear()
 
 
 def _files(package: str) -> set[str]:
@@ -214,17 +215,25 @@ def members(package: str) -> tuple[str, ...]:
     return tuple(sorted(files | {e.name for e in entry_points(group=package)}))
 
 
+@cache
+def _home(package: str, name: str, known: tuple[str, ...]) -> str | None:
+    """The package that has the file of a member; remembered, since folders are not to be read at each call, for what is `known`."""
+    assert name in known
+    return next((home for home in _homes(package) if name in _files(home)), None)
+
+
 def member(package: str, name: str) -> ModuleType:
     """The module of the family member `name`; ours win over plugged ones, and those over entry points.
 
     Raises:
         KeyError: There is no such member.
     """
-    if name not in members(package):
+    known = members(package)
+    if name not in known:
         raise KeyError(name)
-    for home in _homes(package):
-        if name in _files(home):
-            return importlib.import_module(f"{home}.{name}")
+    home = _home(package, name, known)
+    if home is not None:
+        return importlib.import_module(f"{home}.{name}")
     if (package, name) in plugins.files:
         return plugins.files[package, name].module
     (entry,) = entry_points(group=package, name=name)

@@ -116,6 +116,7 @@ class Adding:
         known, paths = _known(facts), list(paths)
         report, held, asked = Report(), list[_Read](), deque[_Asked]()
         order: dict[str, int] = {}
+        count = weight = 0
         told = progress or (lambda _: None)
 
         def jobs() -> Iterator[Job]:
@@ -144,10 +145,11 @@ class Adding:
                 report.counts.update(found.counts)
                 path = str(mine.source.path.absolute())
                 held.append(_Read(mine.source.name, mine.digest_of(found), mine.facts, path, found))
-                heavy = sum(len(content) for each in held for content in each.cut.pictures.values()) >= HEAVY
-                if heavy or sum(len(each.cut.chunks) for each in held) >= TOGETHER:
+                count += len(found.chunks)
+                weight += sum(map(len, found.pictures.values()))
+                if weight >= HEAVY or count >= TOGETHER:
                     self._write(held, report, told)
-                    held = []
+                    held, count, weight = [], 0, 0
             self._write(held, report, told)
             self._embedding.forget()
             if prune:
