@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import signal
 import socket
 from types import FrameType
@@ -46,4 +48,11 @@ def ending(options: uvicorn.Config) -> uvicorn.Server:
                 self.force_exit = True
             self.should_exit = True
 
-    return Server(options)
+    made = Server(options)  # which lets `options` set up the log
+    logging.getLogger("uvicorn.error").addFilter(_is_error)
+    return made
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    """Connections that browsers hold open without an end are cut when a server ends: that is nobody's error."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
