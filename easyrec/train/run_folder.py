@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import math
 import os
 import re
 import shutil
@@ -33,6 +32,7 @@ from easyrec.config import Experiment
 from easyrec.config.experiment import PLUGINS
 from easyrec.durable import write_text
 from easyrec.errors import RunError
+from easyrec.finite import finite
 from feature_generator.fitting.learned import carry
 
 METRICS = "metrics.jsonl"
@@ -114,11 +114,11 @@ class RunFolder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON file, all of it or nothing; NaN and infinities become null."""
-        self.write_text(name, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+        self.write_text(name, json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n")
 
     def append(self, name: str, record: Mapping[str, Any]) -> None:
         """Add a line of JSON to a file."""
-        line = json.dumps(plain(record), ensure_ascii=False) + "\n"
+        line = json.dumps(finite(record), ensure_ascii=False) + "\n"
         try:
             with (self.path / name).open("a", encoding="utf-8") as file:
                 file.write(line)
@@ -189,15 +189,6 @@ def read_json(path: Path) -> Any | None:
         return None
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: damaged: {error}") from None
-
-
-def plain(value: Any) -> Any:
-    """The value as strict JSON has it: NaN and infinities are null."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _locked(path: Path) -> IO[str]:

@@ -23,12 +23,13 @@ from easyrec.config.space import unsearched
 from easyrec.data import make_loader, open_sources
 from easyrec.durable import write_text
 from easyrec.errors import ConfigError, EasyRecError, RunError, TuneError
+from easyrec.finite import finite
 from easyrec.report.distill_page import distill_page
 from easyrec.report.environment import environment
 from easyrec.train.api import train
 from easyrec.train.interrupt import Interrupted
 from easyrec.train.run import Run
-from easyrec.train.run_folder import METRICS, RunFolder, plain, read_json, run_path
+from easyrec.train.run_folder import METRICS, RunFolder, read_json, run_path
 from easyrec.train.taught import TEACHERS, teach
 from easyrec.train.teachers import Teacher, values_of
 from easyrec.tune.api import tune
@@ -344,9 +345,9 @@ class _Distillation:
             facts["gain"] = gains(by_name[STUDENT], by_name[LABELS], self.metric)
         kept = {key: facts[key] for key in ("name", "metric", "contestants", "gain") if key in facts}
         about = read_json(self.folder / ABOUT) or {}
-        write_text(self.folder / ABOUT, json.dumps(plain({**about, **kept}), indent=1, ensure_ascii=False) + "\n")
+        write_text(self.folder / ABOUT, json.dumps(finite({**about, **kept}), indent=1, ensure_ascii=False) + "\n")
         report = self.folder / REPORT
-        write_text(report, distill_page(plain(facts)))
+        write_text(report, distill_page(finite(facts)))
         student = self.runs[STUDENT][0] if self.runs[STUDENT] else Run({}, self.folder)
         return Distilled(self.folder, report, student, contestants, self.metric, self.folder / CONFIG)
 

@@ -16,8 +16,9 @@ from easyrec.config.cross import CrossConfig, TimeCheckConfig
 from easyrec.config.statistic import StatisticConfig
 from easyrec.durable import write_text
 from easyrec.errors import ConfigError, Problem, TuneError, nearest
+from easyrec.finite import finite
 from easyrec.train.interrupt import Interrupted, StopRequest
-from easyrec.train.run_folder import RunFolder, plain, read_json, run_path
+from easyrec.train.run_folder import RunFolder, read_json, run_path
 from easyrec.tune.cross.found import Crossed
 from easyrec.tune.cross.outputs import BEST, REPORT, TABLES, costed, write_best, write_proposals, write_report
 from easyrec.tune.cross.rows import Reader
@@ -88,7 +89,7 @@ def _searched(
 
     def told() -> None:
         state["seconds"] = session.seconds
-        write_text(folder / STATE, json.dumps(plain(state)) + "\n")
+        write_text(folder / STATE, json.dumps(finite(state)) + "\n")
         taken = write_best(folder, experiment, session.accepted, f"{experiment.name}: so far")
         write_proposals(folder, [*taken, *(p for p in session.proposals if not p.accepted)])
 
@@ -149,7 +150,7 @@ def _state(folder: Path, experiment: Experiment) -> dict[str, Any]:
                 f"{folder}: holds no search of features, but {', '.join(others[:3])}: choose another folder"
             )
         return {"settings": settings, "seconds": 0.0, "done": {}}
-    differing = differences(found["settings"], json.loads(json.dumps(plain(settings))))
+    differing = differences(found["settings"], json.loads(json.dumps(finite(settings))))
     if differing:
         text = f"{folder}: holds the search of another config, which differs in: {', '.join(differing)}"
         raise TuneError(f"{text}\nstart over (--overwrite), or choose another folder (--run-dir)")
