@@ -95,6 +95,7 @@ class Lane:
             if pending is None:
                 return
             pending.run()
+            del pending  # a thread that waits holds nothing of the last request, nor of the models that it saw
             with self._lock:
                 self._busy -= 1
 
