@@ -8,7 +8,7 @@ from pathlib import Path
 
 from serving.engine.config import EngineConfig
 from serving.engine.endpoints import engine_routes
-from serving.engine.heaps import few_arenas
+from serving.engine.heaps import few_heaps
 from serving.engine.service import EngineService
 from serving.server.app import App
 from serving.server.events import write_events
@@ -18,7 +18,7 @@ from serving.server.worker import ordered, run
 def work(config: EngineConfig, state: Path, listener: socket.socket | None, control: socket.socket | None) -> None:
     """Answer requests until a signal says to stop."""
     one_thread_a_search()
-    few_arenas()
+    few_heaps()
     service = EngineService(config, state)
     run(config, App(service, engine_routes()), service, listener, control)
 
