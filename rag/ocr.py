@@ -37,10 +37,14 @@ SKEW = 0.04
 """Degrees from which on a picture is made straight."""
 SKEW_SEEN = 1000
 """Pixels of the longer side of what the skew is measured in."""
+STRIPS = 4
+"""Upright strips of a picture in which the skew is measured."""
 MOST_SKEW = 20.0
 """Degrees beyond which lines are no skewed text."""
 TRIED = 3
 """Lines that are read both ways to see whether a picture stands on its head."""
+BESIDE = 1.0
+"""Of the height of a line: how much room its box leaves beside it at most."""
 LONGEST = 60
 """Times its height that a line may be long; a longer one is read in parts."""
 BATCH = 6
@@ -246,7 +250,8 @@ class Engine:
         grey = self._cv.cvtColor(picture, self._cv.COLOR_BGR2GRAY)
         small = self._cv.resize(grey, None, fx=scale, fy=scale, interpolation=self._cv.INTER_AREA)
         dark = self._cv.adaptiveThreshold(small, 255, 0, self._cv.THRESH_BINARY_INV, 25, 10)
-        first = np.arange(-8.0, 8.01, 0.5) if slope is None else np.array([slope])
+        # Lines of two columns that were found as one go another way than the text, so that their slope is one guess of many.
+        first = np.r_[np.arange(-8.0, 8.01, 0.5), [] if slope is None else slope]
         rough = float(max(first, key=lambda degrees: self._edges(dark, float(degrees))))
         for step in (0.2, 0.05):
             near = rough + step * np.arange(-4, 5)
@@ -257,8 +262,10 @@ class Engine:
         """How much rows differ from those beside them when a picture is turned."""
         height, width = dark.shape
         turn = self._cv.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
-        rows = self._cv.warpAffine(dark, turn, (width, height)).sum(axis=1, dtype=np.float64)
-        return float((np.diff(rows) ** 2).sum())
+        turned = self._cv.warpAffine(dark, turn, (width, height))
+        # Lines of columns beside each other are at different heights: each strip is looked at by itself.
+        strips = turned[:, : width - width % STRIPS].reshape(height, STRIPS, -1).sum(axis=2, dtype=np.float64)
+        return float((np.diff(strips, axis=0) ** 2).sum())
 
     def _straight(self, picture: NDArray[np.uint8], skew: float) -> tuple[NDArray[np.uint8], Floats]:
         """A picture whose lines are level, and how places in it come out of those in the one before."""
@@ -340,35 +347,51 @@ class Engine:
     def _line(self, room: tuple[int, int, int, int], crop: NDArray[np.uint8], text: str, score: float) -> Line:
         """A line with the size of its font: how high its ink is depends on which characters it has."""
         left, top, right, _ = room
-        first, last = self._ink(crop)
+        dark = self._dark(crop)
+        first, last = _inked_rows(dark)
+        # What finds lines leaves room around them, beside which narrow columns would have none between them.
+        before, behind = _room_beside(dark[int(first) : int(last)])
+        left, right = left + before, right - behind
         above, below = _reach(text)
         size = (last - first) / (above + below)
         base = top + last - below * size
         return Line(text, float(left), base - 0.85 * size, float(right), base + 0.25 * size, size, score)
 
-    def _ink(self, crop: NDArray[np.uint8]) -> tuple[float, float]:
-        """Where the ink of a line begins and ends, from its top."""
+    def _dark(self, crop: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Where the ink of a line is."""
         cv = self._cv
         grey = cv.cvtColor(crop, cv.COLOR_BGR2GRAY)
         _, dark = cv.threshold(grey, 0, 255, cv.THRESH_BINARY + cv.THRESH_OTSU)
         if np.count_nonzero(dark) > dark.size / 2:
             dark = cv.bitwise_not(dark)
-        rows = np.count_nonzero(dark, axis=1)
-        inked = rows > max(1.0, 0.004 * crop.shape[1])
-        middle = len(rows) // 2
-        if not inked.any():
-            return 0.0, float(len(rows))
-        # Of the runs of rows with ink the longest is the line; ends of its neighbours may reach in.
-        runs = np.flatnonzero(np.diff(np.r_[False, inked, False].astype(np.int8)))
-        best = max(
-            zip(runs[::2], runs[1::2], strict=True), key=lambda run: (run[1] - run[0], -abs(middle - sum(run) / 2))
-        )
-        first, last = float(best[0]), float(best[1])
-        for begin, end in zip(runs[::2], runs[1::2], strict=True):  # dots of i, and of Chinese characters
-            gap = max(begin - last, first - end)
-            if 0 <= gap <= 0.15 * len(rows) and begin > 0 and end < len(rows):
-                first, last = min(first, float(begin)), max(last, float(end))
-        return first, last
+        return np.asarray(dark > 0)
+
+
+def _inked_rows(dark: NDArray[np.bool_]) -> tuple[float, float]:
+    """Where the ink of a line begins and ends, from its top."""
+    rows = np.count_nonzero(dark, axis=1)
+    inked = rows > max(1.0, 0.004 * dark.shape[1])
+    middle = len(rows) // 2
+    if not inked.any():
+        return 0.0, float(len(rows))
+    # Of the runs of rows with ink the longest is the line; ends of its neighbours may reach in.
+    runs = np.flatnonzero(np.diff(np.r_[False, inked, False].astype(np.int8)))
+    best = max(zip(runs[::2], runs[1::2], strict=True), key=lambda run: (run[1] - run[0], -abs(middle - sum(run) / 2)))
+    first, last = float(best[0]), float(best[1])
+    for begin, end in zip(runs[::2], runs[1::2], strict=True):  # dots of i, and of Chinese characters
+        gap = max(begin - last, first - end)
+        if 0 <= gap <= 0.15 * len(rows) and begin > 0 and end < len(rows):
+            first, last = min(first, float(begin)), max(last, float(end))
+    return first, last
+
+
+def _room_beside(dark: NDArray[np.bool_]) -> tuple[int, int]:
+    """Pixels without ink at the left end of a line, and at the right one, of which each has as much as a box leaves at most."""
+    inked = np.flatnonzero(dark.any(axis=0))
+    if not len(inked):
+        return 0, 0
+    most = int(BESIDE * len(dark))
+    return min(int(inked[0]), most), min(dark.shape[1] - 1 - int(inked[-1]), most)
 
 
 def _reach(text: str) -> tuple[float, float]:

@@ -282,6 +282,8 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
             if near is None or not (_broken(rows, last + 1, around(over)) or row.top < beside + 0.2 * row.height):
                 break
             last += 1
+            if last + 1 >= end:
+                break
         if even and rows[last + 1][0].text.startswith(BODY):
             break
         last += 1

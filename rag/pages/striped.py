@@ -30,7 +30,7 @@ def striped_tables_of(page: Page, spans: list[Span]) -> tuple[list[Ruled], list[
     found: list[Ruled] = []
     if not spans or len(page.rules) + len(page.stripes) > SHAPES:
         return found, spans
-    level = _lines(page)
+    level = level_lines(page)
     seen: list[Box] = []
     for group in sorted(_stacks(level), key=lambda group: group[0].left - group[0].right):  # the widest first
         box = Box(group[0].left, group[0].top, group[0].right, group[-1].bottom)
@@ -46,7 +46,7 @@ def striped_tables_of(page: Page, spans: list[Span]) -> tuple[list[Ruled], list[
     return sorted(found, key=lambda table: table.box.top), spans
 
 
-def _lines(page: Page) -> list[Box]:
+def level_lines(page: Page) -> list[Box]:
     """Level rules, those of cells beside each other as one, and the edges of stripes."""
     upright = [rule for rule in page.rules if rule.width < rule.height]
     rules = [rule for rule in page.rules if rule.width >= rule.height]
@@ -160,7 +160,7 @@ def _table(page: Page, box: Box, level: list[Box], spans: list[Span]) -> Ruled |
     # What stands over several columns is in the header.
     first = level[0].top if len(ys) < 3 else ys[1]
     ends = _ends(page, box)
-    spans = [part for span in spans for part in _apart(split(span, ends))]
+    spans = [part for span in spans for part in apart(split(span, ends))]
     body = [span for span in spans if (span.top + span.bottom) / 2 > first] or spans
     xs = _columns(box, body, ends)
     if len(xs) < 3 or len(ys) < 3:
@@ -213,7 +213,7 @@ def _ends(page: Page, box: Box) -> list[float]:
     return [sum(group) / len(group) for group in found if len(group) > 1]
 
 
-def _apart(spans: list[Span]) -> list[Span]:
+def apart(spans: list[Span]) -> list[Span]:
     """Spans in parts, where their spaces are as wide as the room between columns."""
     found: list[Span] = []
     for span in spans:

@@ -12,7 +12,7 @@ import pytest
 
 from easyrec.errors import DataError, MissingExtra
 from rag.document import Figure, Heading, Paragraph, Place, Table
-from rag.ocr import Scan, _back, installed
+from rag.ocr import Scan, _back, _room_beside, installed
 from rag.pages.legible import is_garbage, is_scan
 from rag.pages.page import Page, Picture, Span, turned
 from rag.pages.scanned import Sizes, page_of, sizes_of
@@ -34,11 +34,14 @@ needs_ocr = pytest.mark.skipif(not installed(), reason="needs the extra ocr")
 
 
 def extraction():
-    path = Path(__file__).parents[2] / "benchmarks" / "extraction.py"
-    spec = importlib.util.spec_from_file_location("benchmark_extraction", path)
+    folder = Path(__file__).parents[2] / "benchmarks"
+    spec = importlib.util.spec_from_file_location("benchmark_extraction", folder / "extraction.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["benchmark_extraction"] = module  # dataclasses look there
-    spec.loader.exec_module(module)
+    sys.path.append(str(folder))  # its room lies beside it
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(folder))
     return module
 
 
@@ -138,6 +141,15 @@ def test_places_are_those_of_the_page_as_it_is_shown(quarters):
     assert place.box == pytest.approx((10 / 40, 5 / 30, 11 / 40, 6 / 30), abs=1e-4)
 
 
+def test_lines_end_where_their_ink_does():
+    dark = np.zeros((10, 40), bool)
+    dark[4:8, 6:36] = True
+    assert _room_beside(dark) == (6, 4)
+    assert _room_beside(dark[:, :20]) == (6, 0)
+    assert _room_beside(np.pad(dark, ((0, 0), (30, 0)))) == (10, 4)  # no box leaves more than its height
+    assert _room_beside(np.zeros((10, 40), bool)) == (0, 0)
+
+
 def test_sizes_that_are_measured_are_made_alike():
     def span(points, text):
         return Span(0, 0, 1, 1, text, [0.0] * len(text), points=points)
@@ -211,12 +223,23 @@ def test_pictures_of_pages_are_those_that_they_hold(tmp_path, monkeypatch):
 
 @needs_ocr
 @pytest.mark.slow
-@pytest.mark.parametrize("angle", [0.0, 90.0, 181.5, 268.0])
-def test_a_scan_however_it_lies(tmp_path, angle):
+@pytest.mark.parametrize(
+    ("angle", "columns", "seed"), [(0.0, 1, 1), (90.0, 1, 1), (181.5, 1, 1), (268.0, 1, 1), (1.3, 2, 402)]
+)  # columns of the last one are 14 points apart
+def test_a_scan_however_it_lies(tmp_path, angle, columns, seed):
     made = extraction()
-    truth = made.document(7, chinese=False, sections=1, notes=False, long_table=0)
-    order = made.reportlab_pdf(truth, tmp_path / "text.pdf", 1, chinese=False)
-    made.scanned(tmp_path / "text.pdf", tmp_path / "scan.pdf", 1, angle=angle, dpi=150)
+    truth = made.document(
+        7 if columns == 1 else 1302,
+        chinese=False,
+        sections=columns,
+        notes=False,
+        long_table=0,
+        most=5 if columns == 1 else 3,
+    )
+    order = made.reportlab_pdf(
+        truth, tmp_path / "text.pdf", seed, chinese=False, columns=columns, look=seed % 3 if columns == 2 else None
+    )
+    made.scanned(tmp_path / "text.pdf", tmp_path / "scan.pdf", 1, angle=angle, dpi=150 if columns == 1 else 200)
     with counted() as counts:
         found = made.read(tmp_path / "scan.pdf")
     score = made.compared(order, found, read=True)

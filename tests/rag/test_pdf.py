@@ -7,9 +7,10 @@ import pytest
 
 from easyrec.errors import DataError
 from rag.document import Bullets, Heading, Paragraph, Place, Table
-from rag.pages.look import Said, whole
+from rag.pages.look import Said
 from rag.pages.page import BODY, Box, Page, Span, joined
 from rag.pages.regions import Aligned, Region, regions_of, with_marks
+from rag.pages.whole import whole
 from rag.readers import reader_of
 from rag.readers.pdf import Config
 
@@ -276,6 +277,12 @@ def test_a_table_that_leaves_room_beside_it_cuts_columns_that_end_unequally():
     table = [span(BODY + "0", 0, 126 + 12 * i, 150) for i in range(5)]
     read = [s.text[0] for region in regions_of([*left, *right, *table]) for s in region.spans]
     assert list(dict.fromkeys(read)) == ["l", "r", BODY, "m", "s"]
+
+
+def test_a_line_beside_the_end_of_the_other_column_may_be_the_last_one():
+    left = [span("l" * 36, 0, top) for top in (0, 12, 24, 56)]
+    right = [span("r" * 36, 220, 12 * i) for i in range(5)]
+    assert [[s.text[0] for s in region.spans] for region in regions_of([*left, *right])] == [["l"] * 4, ["r"] * 5]
 
 
 def test_a_number_that_no_list_reaches_begins_no_list(tmp_path):
