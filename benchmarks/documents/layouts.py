@@ -299,8 +299,10 @@ class Sheets:
     def closed(self) -> list[Block]:
         """What is on all pages."""
         self._ended()
+        while any(page > self.page for page, _, _ in self.draft.floats):
+            self._begun()
+            self._ended()
         self.canvas.save()
-        assert all(page <= self.page for page, _, _ in self.draft.floats), "a float has no page"
         return self.order
 
     # ----------------------------------------------------------------------------------------- content
@@ -468,12 +470,22 @@ class Sheets:
         from reportlab.pdfbase import pdfmetrics
 
         size = 0.95 * self.points
+        bold = self.bold if self.rng.random() < 0.6 else self.plain
         count = len(block.rows[0])
         wide = width * self.rng.choice([0.85, 1.0])
         first = self.rng.choice([1.0, 1.6])
         widths = [wide * (first if not column else 1.0) / (first + count - 1) for column in range(count)]
-        bold = self.bold if self.rng.random() < 0.6 else self.plain
         right = self.rng.random() < 0.4
+        # A word that is broken without a hyphen is two words to everybody.
+        words = [
+            (word, column)
+            for row in block.rows
+            for column, text in enumerate(row)
+            for word in text.split()
+            if word.isascii()
+        ]
+        while any(pdfmetrics.stringWidth(w, self.bold, size) > widths[c] - 14 for w, c in words):
+            size *= 0.95
         style: list[Any] = [
             ("FONT", (0, 0), (-1, -1), self.plain, size),
             ("FONT", (0, 0), (-1, 0), bold, size),

@@ -6,14 +6,12 @@ from itertools import pairwise
 
 from rag.pages.page import Box, Page, Span, around, rows_of
 from rag.pages.ruled import NEAR, Ruled, filled
-from rag.pages.striped import ROOM, SHAPES, apart, level_lines
+from rag.pages.striped import LINES, ROOM, SHAPES, apart, level_lines, whole_rows
 
 ABOVE = 0.9
 """Of the height of characters: how far the header stands above its rule at most."""
 FAR = 1.6
 """Of the height of characters: how far rows are apart at most."""
-LINES = 0.3
-"""Of the height of characters: by how much rows are further apart than lines of a cell."""
 FILLED = 0.75
 """Share of its column that a cell has on average at most; lines of running text below a rule have more."""
 HEADER = 4
@@ -53,15 +51,15 @@ def _table(rule: Box, rules: list[Box], spans: list[Span]) -> Ruled | None:
     if len(columns) < 2:
         return None
     rows, columns = _rows(rule, rules, near, columns)
-    lines = [row for row in rows if _count(row, columns) > 1]
-    if len(rows) < 2 or len(lines) < TOGETHER * len(rows):
+    if len(rows) < 2:
         return None
     xs = [rule.left, *((a[1] + b[0]) / 2 for a, b in pairwise(columns)), rule.right]
-    groups = _grouped(rows, columns)
+    groups = whole_rows(rows)
     body = [span for row in rows for span in row]
-    if len(groups) < 2 or _fill(groups, xs) > FILLED:
+    together = sum(_count(group, columns) > 1 for group in groups)
+    if len(groups) < 2 or together < TOGETHER * len(groups) or _fill(rows, xs) > FILLED:
         return None
-    tops = [around([span for row in group for span in row]) for group in groups]
+    tops = [around(group) for group in groups]
     box = Box(rule.left, around(header).top, rule.right, tops[-1].bottom)
     ys = [box.top, rule.top, *((a.bottom + b.top) / 2 for a, b in pairwise(tops)), box.bottom]
     level = [Box(rule.left, y, rule.right, y) for y in ys]
@@ -150,31 +148,11 @@ def _count(row: list[Span], columns: list[tuple[float, float]]) -> int:
     return sum(any(left - 1 <= span.left and span.right <= right + 1 for span in row) for left, right in columns)
 
 
-def _grouped(rows: list[list[Span]], columns: list[tuple[float, float]]) -> list[list[list[Span]]]:
-    """Lines of rows: those that are closer than others, or of which the first column is empty, go on with the row above."""
-    boxes = [around(row) for row in rows]
-    gaps = [b.top - a.bottom for a, b in pairwise(boxes)]
-    size = rows[0][0].size
-    apart_by = (
-        (max(gaps) + min(gaps)) / 2 if gaps and max(gaps) - min(gaps) > LINES * size else min(gaps, default=0.0) - 1
-    )
-    tight = not gaps or max(gaps) - min(gaps) <= LINES * size
-    found = [[rows[0]]]
-    for row, gap in zip(rows[1:], gaps, strict=True):
-        lacks = all(span.left > columns[0][1] for span in row)
-        if gap < apart_by or (tight and lacks and gap < LINES * size):
-            found[-1].append(row)
-        else:
-            found.append([row])
-    return found
-
-
-def _fill(groups: list[list[list[Span]]], xs: list[float]) -> float:
+def _fill(rows: list[list[Span]], xs: list[float]) -> float:
     """Share of its column that a line of a cell has on average."""
     shares = [
         sum(span.width for span in own) / (right - left)
-        for group in groups
-        for row in group
+        for row in rows
         for left, right in pairwise(xs)
         if (own := [span for span in row if left <= (span.left + span.right) / 2 < right])
     ]

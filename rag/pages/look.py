@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from rag.document import Block, Figure, Heading, Paragraph, Table
+from rag.pages.captions import with_captions
 from rag.pages.headed import headed_tables_of
 from rag.pages.page import BODY, Box, Page, Span, joined, line_text, rows_of
 from rag.pages.paragraphs import Ends, Styles, blocks_of, styles_of
@@ -18,15 +19,10 @@ from rag.pages.striped import striped_tables_of
 
 LINES = 200
 """Of a page at most, that what is no text stands for."""
-LONGEST = 300
-"""Characters of a caption."""
-NUMBER = r"(?:[A-Z]?[\d.]*\d|[IVX]+\b|[一二三四五六七八九十]+|[:：])"
-CAPTION = re.compile(rf"^(?:table|tab\.|表|表格)\s*{NUMBER}", re.IGNORECASE)
 NOTE = re.compile(r"\s*(?:[\[(]?(\d{1,3})(?!\d)[\])]?|[*\u2020\u2021\u00a7\u00b6]|[\u2460-\u2473])[.):]?\s*(?=\S)")
 """How footnotes begin."""
 NOTE_SIZE = 0.92
 """Of running text, that the characters of footnotes have at most."""
-FIGURE = re.compile(rf"^(?:figure|fig\.|图|图表)\s*{NUMBER}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ class Look:
                 spans.append(Span(box.left, top, box.right, bottom, name, [box.left] * len(name)))
         said = Said([], [], {})
         self._text(page, with_marks(spans), bodies, said)
-        return Said(_with_captions(said.blocks), said.notes, said.ends)
+        return Said(with_captions(said.blocks), said.notes, said.ends)
 
     def _text(self, page: Page, spans: list[Span], bodies: dict[str, Table | Figure], said: Said) -> None:
         """The blocks of some spans."""
@@ -173,26 +169,3 @@ def _merged(cells: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
 def words_of(text: str) -> str:
     """By which headings are told apart."""
     return "".join(text.split()).casefold()
-
-
-def _with_captions(blocks: list[Block]) -> list[Block]:
-    """Tables and pictures with what stands above or below them and calls itself their caption."""
-    taken: set[int] = set()
-    for number, block in enumerate(blocks):
-        if not isinstance(block, Table | Figure):
-            continue
-        # What tables are called stands above them for the most part, and below pictures.
-        looks, near = (CAPTION, (-1, 1)) if isinstance(block, Table) else (FIGURE, (1, -1))
-        for other in (number + step for step in near):
-            told = blocks[other] if 0 <= other < len(blocks) else None
-            if (
-                isinstance(told, Paragraph)
-                and other not in taken
-                and len(told.text) < LONGEST
-                and looks.match(told.text)
-            ):
-                blocks[number] = replace(block, caption=told.text)
-                taken.add(other)
-                break
-    kept = [block for number, block in enumerate(blocks) if number not in taken]
-    return [block for block in kept if not isinstance(block, Figure) or block.caption or block.text]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from rag.document import LEVELS, Block, Bullets, Heading, Paragraph
+from rag.pages.captions import is_caption
 from rag.pages.page import Box, Page, Span, around, joined, line_text, rows_of
 from rag.pages.regions import Region
 
@@ -22,6 +23,8 @@ JUSTIFIED = 0.15
 """Of the height of a line: how far from the edge lines end that are all equally long."""
 DENSE = 1.2
 """The same, where characters have no spaces and marks may not begin a line."""
+OFF = 1.2
+"""Points: lines that begin further apart do not begin alike."""
 DOTS = "\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb"
 """Marks that are nothing else."""
 CLOSE, LOOSE = 0.18, 0.3
@@ -149,6 +152,7 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
     dotted: list[bool] = []
     is_item = False
     last_number: str | None = None
+    hangs: dict[int, float] = {}  # where lines of items go on, by the places of their marks
     for number, (row, box, text) in enumerate(lines):
         level = styles.level(row, text)
         fresh = number == 0 or level != kinds[-1]
@@ -174,7 +178,13 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
                 and (has_room or far or counts or text[0] in DOTS or bool(SENTENCE_END.search(above[2])))
             )
             lone_mark = text.isdigit() and len(text) < 4 and _size(row) < 0.8 * styles.body  # of a footnote
-            fresh = not lone_mark and (marked or far or (level == 0 and ((indent and not is_item) or ended)))
+            # Lines of a caption stand in the middle of their column.
+            indent = indent and not is_item and not is_caption(groups[-1][0][1])
+            # Where lines of items begin below each other, one that begins elsewhere is of no item, unless it is at the edge.
+            hang = hangs.get(round(groups[-1][0][0][0].left))
+            off = is_item and not page.scanned and hang is not None and abs(box.left - hang) > OFF
+            beside = off and box.left - region.box.left > OFF
+            fresh = not lone_mark and (marked or far or (level == 0 and (indent or ended or beside)))
         if fresh:
             mark = MARK.match(text)
             last_number = mark.group(2) if mark is not None else None
@@ -182,6 +192,8 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
             kinds.append(level)
             is_item = marks[number] or bool(MARK.match(text))
             dotted.append(marks[number])
+        elif is_item and len(groups[-1]) == 1:
+            hangs[round(groups[-1][0][0][0].left)] = box.left
         groups[-1].append((row, text))
     return _made(page, region, groups, kinds, dotted, {} if ends is None else ends)
 

@@ -13,6 +13,10 @@ LONE = re.compile(
     r"[\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb*\u2013-]|\(?(?:\d{1,3}|[a-z])[.)]", re.IGNORECASE
 )
 """Marks of lists that stand by themselves."""
+MARKED = re.compile(rf"(?:{LONE.pattern})\s", re.IGNORECASE)
+"""How lines with such a mark begin."""
+ITEM = 5.0
+"""Of the height of characters: how high items of a list are at most that tell of the next one."""
 BESIDE = 400
 """Spans at one height, at most, among which the line of a mark is looked for."""
 GUTTER = 0.9
@@ -25,6 +29,14 @@ TABLE_ROWS = 3
 """Rows of a table without rules, at least."""
 BAND = 2.5
 """Of the height of characters: free room in one column beside a line in the other from which on the line stands over both."""
+ABOVE = 3
+"""Lines above columns, at most, that are looked beyond for longer ones."""
+SMALL = 0.92
+"""Of most characters, that those of footnotes have at most."""
+SURE = 6
+"""Rows of two columns from which on others of the page are told by them."""
+INDENT = 2.5
+"""Of the height of characters: how far a line of a column is indented at most."""
 CLOSE = 0.6
 """Of the height of characters: how far apart lines of a paragraph are at most."""
 NEXT = 1.6
@@ -74,6 +86,7 @@ def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
     rows = rows_of(spans)
     found: list[Region | Aligned] = []
     plain: list[Span] = []
+    known: list[tuple[float, float]] = []  # room between columns that are long enough to tell
     start = 0
     while start < len(rows):
         end, gutters = _run(rows, start, box, depth) if depth < 8 else (start, [])
@@ -81,6 +94,13 @@ def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
             plain += rows[start]
             start += 1
             continue
+        # A short line above columns, as a heading in the middle, leaves other room than they do, which ends sooner.
+        for ahead in range(start + 1, min(start + 1 + ABOVE, end) if end < len(rows) else 0):
+            longer, wider = _run(rows, ahead, box, depth)
+            if longer > end and not any(_beside(row, *room) for row in rows[start:ahead] for room in wider):
+                plain += [span for row in rows[start:ahead] for span in row]
+                start, end, gutters = ahead, longer, wider
+                break
         first, end = _first(rows, start, end, gutters), _last(rows, start, end, gutters)
         beside = next((n for n in range(first, end) if any(_beside(rows[n], *room) for room in gutters)), first)
         more = [(n, _inner(_common(rows[n:end], box), rows[n:end])) for n in (first, beside)]
@@ -95,6 +115,8 @@ def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
         edges = [box.left, *((low + high) / 2 for low, high in gutters), box.right]
         parts = _divided(block, edges, depth)
         start = end
+        if len(gutters) == 1 and len(block) >= SURE and len(parts) == 2 and not known:
+            known = gutters
         if depth and len(parts) == 1 and isinstance(parts[0], Region):  # no columns: lines among others
             plain += parts[0].spans
             continue
@@ -104,7 +126,57 @@ def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
         found += parts
     if plain:
         found.append(Region(plain, box))
+    if known and not depth:
+        return [part for region in found for part in _short_columns(region, known[0])]
     return found
+
+
+def _short_columns(region: Region | Aligned, gutter: tuple[float, float]) -> list[Region | Aligned]:
+    """A region in parts, where few lines of it are in columns that others of the page have: too few to find them by themselves."""
+    low, high = gutter
+    if isinstance(region, Aligned) or not (region.box.left < low and high < region.box.right):
+        return [region]
+    rows = rows_of(region.spans)
+    beside = [_is_in_columns(row, gutter) for row in rows]
+    if not any(beside):
+        return [region]
+    first, last = beside.index(True), len(rows) - 1 - beside[::-1].index(True)
+    if not all(beside[first : last + 1]):
+        return [region]
+    while last + 1 < len(rows) and _goes_on(rows[: last + 1], rows[last + 1], gutter):
+        last += 1
+    inside = [span for row in rows[first : last + 1] for span in row]
+    parts = [
+        [span for row in rows[:first] for span in row],
+        [span for span in inside if span.left < high - 1],
+        [span for span in inside if span.left >= high - 1],
+        [span for row in rows[last + 1 :] for span in row],
+    ]
+    middle = (low + high) / 2
+    left, right = replace(region.box, right=middle), replace(region.box, left=middle)
+    boxes = (region.box, left, right, region.box)
+    return [Region(spans, box) for spans, box in zip(parts, boxes, strict=True) if spans]
+
+
+def _is_in_columns(row: list[Span], gutter: tuple[float, float]) -> bool:
+    """Whether a row has text on both sides of a room, and the right one begins where its column does, or is indented."""
+    low, high = gutter
+    right = [span for span in row if span.left >= high - 1]
+    if not right or len(right) == len(row) or any(span.text.startswith(BODY) for span in row):
+        return False
+    left = [span for span in row if span.left < high - 1]
+    indent = right[0].left - high
+    return all(_seen_right(span) <= low + 1 for span in left) and indent <= INDENT * right[0].size and len(row) == 2
+
+
+def _goes_on(above: list[list[Span]], row: list[Span], gutter: tuple[float, float]) -> bool:
+    """Whether a row is the next line of one of two columns."""
+    low, high = gutter
+    sides = [all(_seen_right(span) <= low + 1 for span in row), all(span.left >= high - 1 for span in row)]
+    if not any(sides):
+        return False
+    own = [span for span in above[-1] if (span.left >= high - 1) == sides[1]]
+    return bool(own) and _follows(own[-1], row[0], CLOSE)
 
 
 def with_marks(spans: list[Span]) -> list[Span]:
@@ -253,7 +325,8 @@ def _is_apart(row: Box, side: list[Span], em: float) -> bool:
     if any(min(span.bottom, row.bottom) - max(span.top, row.top) > 0.1 * em for span in side):
         return False
     above = max((span.bottom for span in side if span.bottom <= row.bottom), default=None)
-    below = min((span.top for span in side if span.top >= row.top), default=None)
+    # Footnotes at the end of a column are no text that goes on.
+    below = min((span.top for span in side if span.top >= row.top and span.size > SMALL * em), default=None)
     return above is not None and below is not None and below - above >= BAND * em
 
 
@@ -277,14 +350,16 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
         over = [span for span in above if span.left < row.right and row.left < span.right]
         near = max(over, key=lambda span: span.bottom, default=None)
         even = _even(rows[start : last + 1], gutters)
-        if near is None or not _follows(near, rows[last + 1][0], CLOSE if even else NEXT):
+        room = CLOSE if even and not (near is not None and _listed(above, rows[last + 1])) else NEXT
+        if near is None or not _follows(near, rows[last + 1][0], room):
             beside = max(span.bottom for other in rows[start : last + 1] for span in other)
             if near is None or not (_broken(rows, last + 1, around(over)) or row.top < beside + 0.2 * row.height):
                 break
             last += 1
             if last + 1 >= end:
                 break
-        if even and rows[last + 1][0].text.startswith(BODY):
+        name = rows[last + 1][0].text
+        if even and name.startswith(BODY) and not any(span.text == name for span in above):
             break
         last += 1
     # Where nothing goes over all columns until the end of the page, the longer column goes on to there.
@@ -292,6 +367,14 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
     if rest and len(rows) - end <= 1 and _fills(rest, rows[start : last + 1], gutters):
         return end
     return last + 1
+
+
+def _listed(above: list[Span], row: list[Span]) -> bool:
+    """Whether a row is the next item of a list in its column."""
+    if not MARKED.match(row[0].text):
+        return False
+    near = [span for span in above if abs(span.left - row[0].left) <= 1 and MARKED.match(span.text)]
+    return any(row[0].top - span.bottom <= ITEM * row[0].size for span in near)
 
 
 def _broken(rows: list[list[Span]], number: int, column: Box) -> bool:

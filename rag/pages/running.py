@@ -25,6 +25,8 @@ FEWEST = 3
 """Pages that have it, at least."""
 SMALL = 0.92
 """Of running text, that what stands beside the number of a single page has at most."""
+NEXT = 1.2
+"""Of the height of characters: how far a row of a table is from the next one at most."""
 LEVEL = 2.0
 """Points by which what stands at one height differs at most."""
 
@@ -55,6 +57,8 @@ class Running:
             if low and beside and all(span.type_size <= SMALL * self._body for span in row):
                 sizes |= {span.type_size for span in row}
                 gone |= {id(span) for span in row}
+            elif _is_header(row, page):
+                continue
             elif _same(text) in self._repeated or (lone and low) or self._counts(row, page):
                 gone |= {id(span) for span in row}
         for row in edges:  # the line at the head of a page looks as the one at its foot
@@ -70,6 +74,15 @@ class Running:
         return any(
             offset == other and abs(row[0].top - top) <= LEVEL for offset in found for top, other in self._counted
         )
+
+
+def _is_header(row: list[Span], page: Page) -> bool:
+    """Whether a row is the header of a table that goes over pages: cells stand closely below its own."""
+    if len(row) < 2 or row[0].top > 0.5 * page.height:
+        return False
+    bottom = max(span.bottom for span in row)
+    below = [span for span in page.spans if 0 <= span.top - bottom <= NEXT * row[0].size]
+    return sum(any(abs(span.left - cell.left) <= 1 for span in below) for cell in row) >= 2
 
 
 def _numbers(text: str, page: Page) -> bool:

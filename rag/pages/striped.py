@@ -14,6 +14,10 @@ TOGETHER = 0.7
 """Share of the rows that have text in several columns, at least."""
 ROOM = 0.5
 """Of the height of characters: free room between columns, at least; spaces have less."""
+LINES = 0.3
+"""Of the height of characters: by how much rows are further apart than lines of a cell."""
+FAR = 1.8
+"""Of the height of characters: how far rows without rules between them are apart at most."""
 SHAPES = 3000
 """Rules and stripes of a page, at most: a drawing has more."""
 TALLEST = 0.25
@@ -147,7 +151,10 @@ def _table(page: Page, box: Box, level: list[Box], spans: list[Span]) -> Ruled |
         if len(ys) > 3:
             return None
         body = [span for span in spans if span.top >= ys[-2] - 1] if len(ys) == 3 else spans
-        rows = _whole_rows(rows_of(body))
+        lines = rows_of(body)
+        if any(_apart(above, below) > FAR * above[0].size for above, below in pairwise(lines)):
+            return None  # rules of two tables, or above and below a page
+        rows = whole_rows(lines)
         ys = [
             *ys[:-1],
             *(
@@ -172,6 +179,10 @@ def _table(page: Page, box: Box, level: list[Box], spans: list[Span]) -> Ruled |
     return Ruled(box, _with_groups(cells, header), header, xs)
 
 
+def _apart(above: list[Span], below: list[Span]) -> float:
+    return min(span.top for span in below) - max(span.bottom for span in above)
+
+
 def _with_groups(cells: list[list[str]], header: int) -> list[list[str]]:
     """Cells of a header's upper rows without a text, above one that has one: the name to the left stands over them too."""
     for above, below in pairwise(cells[:header]):
@@ -181,14 +192,23 @@ def _with_groups(cells: list[list[str]], header: int) -> list[list[str]]:
     return cells
 
 
-def _whole_rows(rows: list[list[Span]]) -> list[list[Span]]:
-    """Lines of rows, without rules between them: one that has nothing in the first column goes on with the row above."""
+def whole_rows(rows: list[list[Span]]) -> list[list[Span]]:
+    """Lines of rows, without rules between them.
+
+    A line goes on with the row above if it is clearly closer to it than rows are to each other; where none is, if it has nothing in
+    the first column.
+    """
     left = min(span.left for row in rows for span in row)
-    found: list[list[Span]] = []
-    for row in rows:
-        size = row[0].size
-        near = found and min(span.top for span in row) - max(span.bottom for span in found[-1]) < 0.25 * size
-        if found and row[0].left > left + size and near:
+    size = rows[0][0].size
+    gaps = [_apart(above, below) for above, below in pairwise(rows)]
+    least, most = min(gaps, default=0.0), max(gaps, default=0.0)
+    found = [rows[0]]
+    for row, gap in zip(rows[1:], gaps, strict=True):
+        if most - least > LINES * size:
+            near = gap < (least + most) / 2
+        else:
+            near = gap < 0.25 * size and row[0].left > left + size
+        if near:
             found[-1] = found[-1] + row
         else:
             found.append(row)

@@ -79,8 +79,7 @@ def _may_part(held: _Open, block: Block) -> bool:
     """Whether something may stand amidst a text: a table, or a picture, at the end of its page or at the top of the next one."""
     if not isinstance(held.block, Paragraph | Bullets) or not isinstance(block, Table | Figure):
         return False
-    text = held.block.text if isinstance(held.block, Paragraph) else held.block.items[-1][1]
-    if ENDS.search(text) or held.last.page is None or block.place.page is None:
+    if held.last.page is None or block.place.page is None:
         return False
     return block.place.page <= held.last.page + 1
 
@@ -92,7 +91,7 @@ def _with_more(held: _Open, block: Block, begun: Ends | None, *, parted: bool = 
         held: What may go on.
         block: What comes next.
         begun: How that begins.
-        parted: Whether a table, or a picture, stands between them: then the first one must not be complete.
+        parted: Whether a table, or a picture, stands between them.
     """
     own = held.block
     if isinstance(own, Table) and isinstance(block, Table) and _table_goes_on(own, held.last, block):
@@ -102,7 +101,9 @@ def _with_more(held: _Open, block: Block, begun: Ends | None, *, parted: bool = 
         kept = own.rows if any(own.rows[-1]) else own.rows[:-1]
         return replace(own, rows=kept + (rows if any(rows[:1] and rows[0]) else rows[1:]))
     if isinstance(own, Paragraph) and isinstance(block, Paragraph):
-        if (not parted or not ENDS.search(own.text)) and _text_goes_on(own, held.last, held.ended, block, begun):
+        # Where paragraphs are indented one that is not is the rest of another, whatever stands between them.
+        sure = not parted or not ENDS.search(own.text) or (held.ended is not None and held.ended.indented)
+        if sure and _text_goes_on(own, held.last, held.ended, block, begun):
             return replace(own, text=joined([own.text, block.text]))
     elif isinstance(own, Bullets) and isinstance(block, Paragraph):
         if _item_goes_on(own, held.last, held.ended, block, begun):
