@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from rag.pages.captions import is_caption
 from rag.pages.page import BODY, Box, Span, around, rows_of
 
 LONE = re.compile(
@@ -37,6 +38,10 @@ SURE = 6
 """Rows of two columns from which on others of the page are told by them."""
 INDENT = 2.5
 """Of the height of characters: how far a line of a column is indented at most."""
+TOGETHER = 1.8
+"""Of the height of characters: by how much columns begin at other heights at most, below what stands over them."""
+LINES = 8
+"""Rows that columns in a column have at least."""
 CLOSE = 0.6
 """Of the height of characters: how far apart lines of a paragraph are at most."""
 NEXT = 1.6
@@ -194,7 +199,12 @@ def with_marks(spans: list[Span]) -> list[Span]:
             continue
         level = [span for span in near if span.left >= mark.right and _level(mark, span) > 0.5]
         after = min(level, key=lambda span: span.left - _level(mark, span) * mark.size, default=None)
-        if after is not None and after.left - mark.right < 4 * after.size and id(after) not in found:
+        if after is None:
+            continue
+        before = [span.right for span in near if span.right <= mark.left and _level(mark, span) > 0.5]
+        if before and mark.left - max(before) < after.left - mark.right:
+            continue  # the end of a line
+        if after.left - mark.right < 4 * after.size and id(after) not in found:
             text = f"{mark.text} {after.text}"
             found[id(after)] = replace(after, left=mark.left, text=text, lefts=[*mark.lefts, mark.right, *after.lefts])
             gone.add(id(mark))
@@ -287,7 +297,7 @@ def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[fl
             continue
         if above and _broken(rows, number, around(above)):
             continue
-        if all(_is_apart(row, side, em) for side in sides[1:]):
+        if all(_is_apart(row, side, em) for side in sides[1:]) and (body or _begin_together(row, sides, em)):
             return number
     return end
 
@@ -326,8 +336,16 @@ def _is_apart(row: Box, side: list[Span], em: float) -> bool:
         return False
     above = max((span.bottom for span in side if span.bottom <= row.bottom), default=None)
     # Footnotes at the end of a column are no text that goes on.
-    below = min((span.top for span in side if span.top >= row.top and span.size > SMALL * em), default=None)
+    rest = [span for span in side if span.top >= row.top and (span.size > SMALL * em or span.text.startswith(BODY))]
+    below = min((span.top for span in rest), default=None)
     return above is not None and below is not None and below - above >= BAND * em
+
+
+def _begin_together(row: Box, sides: list[list[Span]], em: float) -> bool:
+    """Whether columns below a row begin at one height, as they do below what stands over all of them."""
+    tops = [min((span.top for span in side if span.top > row.bottom - 0.2 * em), default=None) for side in sides]
+    known = [top for top in tops if top is not None]
+    return len(known) < len(tops) or max(known) - min(known) <= TOGETHER * em
 
 
 def _right_of(row: list[Span], gutters: list[tuple[float, float]]) -> bool:
@@ -337,7 +355,14 @@ def _right_of(row: list[Span], gutters: list[tuple[float, float]]) -> bool:
 
 def _follows(above: Span, below: Span, room: float) -> bool:
     """Whether one is the next line of the other's column, by its looks."""
-    return below.top - above.bottom <= room * below.size and abs(below.type_size - above.type_size) <= 0.5
+    alike = abs(below.type_size - above.type_size) <= 0.5
+    # A table, or a picture, and what it is called belong together.
+    called = (above.text.startswith(BODY) and is_caption(below.text)) or (
+        below.text.startswith(BODY) and is_caption(above.text)
+    )
+    return (alike and below.top - above.bottom <= room * below.size) or (
+        called and below.top - above.bottom <= NEXT * below.size
+    )
 
 
 def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
@@ -456,12 +481,13 @@ def _divided(rows: list[list[Span]], edges: list[float], depth: int) -> list[Reg
         width = edges[number + 1] - edges[number]
         filled += [box.width / width for box in own if box.height < 3 * min(other.height for other in own)]
     fill = sum(filled) / len(filled) if filled else 1.0
-    if together >= 0.7 and (fill < FULL or columns > 3):
+    if together >= 0.7 and (fill < FULL or (columns > 3 and len(rows) > TABLE_ROWS)):
         if len(rows) < TABLE_ROWS:
             spans = [span for row in rows for span in row]
             return [Region(spans, around(spans))]
         return [Aligned(cells, edges)]
-    if depth and any(_gap(rows, edge) < WIDE * _em(rows) for edge in edges[1:-1]):  # spaces of lines below each other
+    narrow = any(_gap(rows, edge) < WIDE * _em(rows) for edge in edges[1:-1])
+    if depth and (narrow or len(rows) < LINES):  # spaces of lines below each other
         spans = [span for row in rows for span in row]
         return [Region(spans, around(spans))]
     found: list[Region | Aligned] = []
