@@ -6,16 +6,14 @@ from itertools import pairwise
 
 from rag.pages.page import Box, Page, Span, around, rows_of
 from rag.pages.ruled import NEAR, Ruled, filled
-from rag.pages.striped import LINES, ROOM, SHAPES, apart, level_lines, whole_rows
+from rag.pages.striped import SHAPES, apart, columns_of, header_above, level_lines, whole_rows
 
-ABOVE = 0.9
-"""Of the height of characters: how far the header stands above its rule at most."""
 FAR = 1.6
-"""Of the height of characters: how far rows are apart at most."""
+"""Of the height of characters, and of the room between the rows above: how far rows are apart at most."""
+LEAST = 0.5
+"""Of the height of characters: room between rows that is never too much."""
 FILLED = 0.75
 """Share of its column that a cell has on average at most; lines of running text below a rule have more."""
-HEADER = 4
-"""Lines of a header at most."""
 RULES = 200
 """Level rules of a page at most: a drawing has more."""
 TOGETHER = 0.6
@@ -46,8 +44,8 @@ def headed_tables_of(page: Page, spans: list[Span]) -> tuple[list[Ruled], list[S
 def _table(rule: Box, rules: list[Box], spans: list[Span]) -> Ruled | None:
     """The table whose header a rule is under; None: there is none."""
     near = [span for span in spans if span.left < rule.right and span.right > rule.left]
-    header = _header(rule, near)
-    columns = _joined([(span.left, span.right) for span in header], header[0].size) if header else []
+    header = header_above(rule, near)
+    columns = columns_of([(span.left, span.right) for span in header], header[0].size) if header else []
     if len(columns) < 2:
         return None
     rows, columns = _rows(rule, rules, near, columns)
@@ -70,27 +68,6 @@ def _table(rule: Box, rules: list[Box], spans: list[Span]) -> Ruled | None:
     return Ruled(box, cells, 1, xs)
 
 
-def _header(rule: Box, spans: list[Span]) -> list[Span]:
-    """What stands closely above a rule, and is not wider than it."""
-    above = rows_of([span for span in spans if (span.top + span.bottom) / 2 < rule.top])
-    found: list[Span] = []
-    last = rule.top
-    for row in reversed(above[-HEADER:]):
-        box, size = around(row), max(span.size for span in row)
-        far = last - box.bottom > (ABOVE if not found else LINES) * size
-        wide = box.left < rule.left - NEAR or box.right > rule.right + NEAR
-        if far or wide:
-            break
-        parts = apart(row)
-        columns = _joined([(span.left, span.right) for span in found], size)
-        # Of several lines each is in the columns of those below it.
-        if found and len(_joined([*columns, *((span.left, span.right) for span in parts)], size)) < len(columns):
-            break
-        found += parts
-        last = box.top
-    return found
-
-
 def _rows(
     rule: Box, rules: list[Box], spans: list[Span], columns: list[tuple[float, float]]
 ) -> tuple[list[list[Span]], list[tuple[float, float]]]:
@@ -100,18 +77,24 @@ def _rows(
         (other.top for other in rules if other.top > rule.top + NEAR and _meets(other, rule)), default=float("inf")
     )
     found: list[list[Span]] = []
+    gaps = [0.0]
     last = rule.bottom
     for row in rows_of([span for span in below if span.top < end]):
         box, size = around(row), max(span.size for span in row)
-        if box.left < rule.left - NEAR or box.right > rule.right + NEAR or box.top - last > FAR * size:
+        gap = box.top - last
+        if box.left < rule.left - NEAR or box.right > rule.right + NEAR or gap > FAR * size:
+            break
+        if len(found) > 1 and gap > FAR * max(*gaps, LEAST * size):
             break
         if found and abs(row[0].type_size - found[0][0].type_size) > 0.1 * size:
             break
         parts = apart(row)
-        wider = _joined([*columns, *((span.left, span.right) for span in parts)], size)
+        wider = columns_of([*columns, *((span.left, span.right) for span in parts)], size)
         if len(wider) < len(columns):
             break
         columns = wider
+        if found:
+            gaps.append(gap)
         found.append(parts)
         last = box.bottom
     return _without_rest(found, columns), columns
@@ -130,17 +113,6 @@ def _without_rest(rows: list[list[Span]], columns: list[tuple[float, float]]) ->
 def _meets(a: Box, b: Box) -> bool:
     """Whether rules are above each other."""
     return a.left < b.right and b.left < a.right
-
-
-def _joined(parts: list[tuple[float, float]], size: float) -> list[tuple[float, float]]:
-    """Columns that texts make: those with less room than that of columns between them are one."""
-    found: list[tuple[float, float]] = []
-    for left, right in sorted(parts):
-        if found and left - found[-1][1] < ROOM * size:
-            found[-1] = (found[-1][0], max(found[-1][1], right))
-        else:
-            found.append((left, right))
-    return found
 
 
 def _count(row: list[Span], columns: list[tuple[float, float]]) -> int:

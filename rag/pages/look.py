@@ -52,6 +52,7 @@ class Look:
         self._styles: Styles = styles_of(sample)
         self._running = Running(sample, self._styles.body)
         self._levels = levels or {}
+        self._gutters: list[tuple[float, float]] = []  # of pages before
 
     def said(self, page: Page, figures: Sequence[tuple[Box, Figure]] = ()) -> Said:
         """What a page says, in reading order.
@@ -85,7 +86,7 @@ class Look:
 
     def _text(self, page: Page, spans: list[Span], bodies: dict[str, Table | Figure], said: Said) -> None:
         """The blocks of some spans."""
-        for region in regions_of(spans):
+        for region in regions_of(spans, gutters_before=self._gutters):
             if isinstance(region, Aligned):
                 cells = tuple(
                     tuple(joined([line_text(r) for r in rows_of(cell)]) for cell in row) for row in region.rows

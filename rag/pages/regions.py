@@ -36,6 +36,8 @@ SMALL = 0.92
 """Of most characters, that those of footnotes have at most."""
 SURE = 6
 """Rows of two columns from which on others of the page are told by them."""
+SIDES = 2
+"""Places of columns that are known: left pages may have them elsewhere than right ones."""
 INDENT = 2.5
 """Of the height of characters: how far a line of a column is indented at most."""
 TOGETHER = 1.8
@@ -83,15 +85,23 @@ class Aligned:
         return [span for row in self.rows for cell in row for span in cell]
 
 
-def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
-    """What is read one after the other."""
+def regions_of(
+    spans: list[Span], depth: int = 0, gutters_before: list[tuple[float, float]] | None = None
+) -> list[Region | Aligned]:
+    """What is read one after the other.
+
+    Args:
+        spans: Of a page, or of a column.
+        depth: How many columns it is in.
+        gutters_before: Room between the columns of other pages, for those that are too short to tell; is told of this page's.
+    """
     if not spans:
         return []
     box = around(spans)
     rows = rows_of(spans)
     found: list[Region | Aligned] = []
     plain: list[Span] = []
-    known: list[tuple[float, float]] = []  # room between columns that are long enough to tell
+    known = [] if gutters_before is None else gutters_before  # room between columns that are long enough to tell
     start = 0
     while start < len(rows):
         end, gutters = _run(rows, start, box, depth) if depth < 8 else (start, [])
@@ -120,8 +130,8 @@ def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
         edges = [box.left, *((low + high) / 2 for low, high in gutters), box.right]
         parts = _divided(block, edges, depth)
         start = end
-        if len(gutters) == 1 and len(block) >= SURE and len(parts) == 2 and not known:
-            known = gutters
+        if not depth and len(gutters) == 1 and len(block) >= SURE and len(parts) == 2:
+            known[:] = [gutters[0], *(room for room in known if abs(room[1] - gutters[0][1]) > 1)][:SIDES]
         if depth and len(parts) == 1 and isinstance(parts[0], Region):  # no columns: lines among others
             plain += parts[0].spans
             continue
@@ -131,8 +141,8 @@ def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
         found += parts
     if plain:
         found.append(Region(plain, box))
-    if known and not depth:
-        return [part for region in found for part in _short_columns(region, known[0])]
+    for room in [] if depth else known:
+        found = [part for region in found for part in _short_columns(region, room)]
     return found
 
 
@@ -438,7 +448,7 @@ def _beside(row: list[Span], low: float, high: float) -> bool:
 
 def _seen_right(span: Span) -> float:
     """Where the ink of a span ends: wide marks at its end have theirs in their left half."""
-    return max(span.left, span.right - 0.5 * span.size) if span.text[-1:] in "，。、；：！？）》」』】" else span.right
+    return max(span.left, span.right - 0.62 * span.size) if span.text[-1:] in "，。、；：！？）》」』】" else span.right
 
 
 def _cut(free: list[tuple[float, float]], taken: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from rag.pages.page import Box, Page, Span, rows_of
+from rag.pages.page import Box, Page, Span, around, rows_of
 from rag.pages.regions import FULL
 from rag.pages.ruled import NEAR, Ruled, filled, split
 
@@ -14,10 +14,16 @@ TOGETHER = 0.7
 """Share of the rows that have text in several columns, at least."""
 ROOM = 0.5
 """Of the height of characters: free room between columns, at least; spaces have less."""
+CLOSE = 0.4
+"""Of the height of characters: how far lines of a cell are apart at most."""
 LINES = 0.3
 """Of the height of characters: by how much rows are further apart than lines of a cell."""
 FAR = 1.8
 """Of the height of characters: how far rows without rules between them are apart at most."""
+ABOVE = 0.9
+"""Of the height of characters: how far the header stands above its rule at most."""
+HEADER = 4
+"""Lines of a header at most."""
 SHAPES = 3000
 """Rules and stripes of a page, at most: a drawing has more."""
 TALLEST = 0.25
@@ -41,6 +47,8 @@ def striped_tables_of(page: Page, spans: list[Span]) -> tuple[list[Ruled], list[
         if any(_within(box, other) for other in seen):  # rules of some columns
             continue
         seen.append(box)
+        if len(group) == 2 and _has_header(group[0], spans):  # the second one may be that of another table
+            continue
         inside = [span for span in spans if box.holds(span)]
         made = _table(page, box, [rule for rule in level if _within(rule, box)], inside)
         if made is not None:
@@ -170,6 +178,8 @@ def _table(page: Page, box: Box, level: list[Box], spans: list[Span]) -> Ruled |
     spans = [part for span in spans for part in apart(split(span, ends))]
     body = [span for span in spans if (span.top + span.bottom) / 2 > first] or spans
     xs = _columns(box, body, ends)
+    whole = _columns(box, spans, ends)
+    xs = whole if len(whole) == len(xs) else xs  # names of columns may be wider than all that is in them
     if len(xs) < 3 or len(ys) < 3:
         return None
     if not _is_table(xs, ys, body, banded or bool(ends)):
@@ -205,7 +215,7 @@ def whole_rows(rows: list[list[Span]]) -> list[list[Span]]:
     found = [rows[0]]
     for row, gap in zip(rows[1:], gaps, strict=True):
         if most - least > LINES * size:
-            near = gap < (least + most) / 2
+            near = gap < min((least + most) / 2, CLOSE * size)
         else:
             near = gap < 0.25 * size and row[0].left > left + size
         if near:
@@ -231,6 +241,43 @@ def _ends(page: Page, box: Box) -> list[float]:
         else:
             found.append([x])
     return [sum(group) / len(group) for group in found if len(group) > 1]
+
+
+def header_above(rule: Box, spans: list[Span]) -> list[Span]:
+    """What stands closely above a rule, and is not wider than it."""
+    above = rows_of([span for span in spans if (span.top + span.bottom) / 2 < rule.top])
+    found: list[Span] = []
+    last = rule.top
+    for row in reversed(above[-HEADER:]):
+        box, size = around(row), max(span.size for span in row)
+        far = last - box.bottom > (ABOVE if not found else LINES) * size
+        wide = box.left < rule.left - NEAR or box.right > rule.right + NEAR
+        if far or wide:
+            break
+        parts = apart(row)
+        columns = columns_of([(span.left, span.right) for span in found], size)
+        # Of several lines each is in the columns of those below it.
+        if found and len(columns_of([*columns, *((span.left, span.right) for span in parts)], size)) < len(columns):
+            break
+        found += parts
+        last = box.top
+    return found
+
+
+def _has_header(rule: Box, spans: list[Span]) -> bool:
+    header = header_above(rule, [span for span in spans if span.left < rule.right and span.right > rule.left])
+    return bool(header) and len(columns_of([(span.left, span.right) for span in header], header[0].size)) > 1
+
+
+def columns_of(parts: list[tuple[float, float]], size: float) -> list[tuple[float, float]]:
+    """Columns that texts make: those with less room than that of columns between them are one."""
+    found: list[tuple[float, float]] = []
+    for left, right in sorted(parts):
+        if found and left - found[-1][1] < ROOM * size:
+            found[-1] = (found[-1][0], max(found[-1][1], right))
+        else:
+            found.append((left, right))
+    return found
 
 
 def apart(spans: list[Span]) -> list[Span]:
