@@ -50,6 +50,8 @@ NEXT = 1.6
 """How far apart paragraphs of a column are at most, where the other column has ended."""
 EVEN = 3.2
 """Lines by which columns differ at most that were made equally long."""
+OFF = 0.12
+"""Of the height of characters: by how much cells of a row stand at other heights at most."""
 FULL = 0.62
 """Share of its column that a line of running text fills on average, at least; cells of tables fill less."""
 
@@ -491,7 +493,13 @@ def _divided(rows: list[list[Span]], edges: list[float], depth: int) -> list[Reg
         width = edges[number + 1] - edges[number]
         filled += [box.width / width for box in own if box.height < 3 * min(other.height for other in own)]
     fill = sum(filled) / len(filled) if filled else 1.0
-    if together >= 0.7 and (fill < FULL or (columns > 3 and len(rows) > TABLE_ROWS)):
+    listed = columns == 2 and any(sum(bool(MARKED.match(s.text)) for row in cells for s in row[n]) > 1 for n in (0, 1))
+    if (
+        together >= 0.7
+        and not listed
+        and _is_level(cells)
+        and (fill < FULL or (columns > 3 and len(rows) > TABLE_ROWS))
+    ):
         if len(rows) < TABLE_ROWS:
             spans = [span for row in rows for span in row]
             return [Region(spans, around(spans))]
@@ -504,6 +512,18 @@ def _divided(rows: list[list[Span]], edges: list[float], depth: int) -> list[Reg
     for number in range(columns):
         found += regions_of([span for row in cells for span in row[number]], depth + 1)
     return found
+
+
+def _is_level(cells: list[list[list[Span]]]) -> bool:
+    """Whether the texts of most rows stand at one height, as cells do, and lines of columns by chance alone."""
+    rows = [[cell[0] for cell in row if cell] for row in cells]
+    rows = [row for row in rows if len(row) > 1]
+    apart = [min(_between([s.top for s in row]), _between([s.bottom for s in row])) / row[0].size for row in rows]
+    return sum(share <= OFF for share in apart) >= 0.5 * len(rows)
+
+
+def _between(values: list[float]) -> float:
+    return max(values) - min(values)
 
 
 def _gap(rows: list[list[Span]], edge: float) -> float:

@@ -20,6 +20,8 @@ LINES = 0.3
 """Of the height of characters: by how much rows are further apart than lines of a cell."""
 FAR = 1.8
 """Of the height of characters: how far rows without rules between them are apart at most."""
+HEAD = 0.6
+"""Of all rows of a table, that its header is high at most, where three rules are all that it has."""
 ABOVE = 0.9
 """Of the height of characters: how far the header stands above its rule at most."""
 HEADER = 4
@@ -42,7 +44,8 @@ def striped_tables_of(page: Page, spans: list[Span]) -> tuple[list[Ruled], list[
         return found, spans
     level = level_lines(page)
     seen: list[Box] = []
-    for group in sorted(_stacks(level), key=lambda group: group[0].left - group[0].right):  # the widest first
+    stacks = [part for stack in _stacks(level) for part in _headed_ones(stack, spans)]
+    for group in sorted(stacks, key=lambda group: group[0].left - group[0].right):  # the widest first
         box = Box(group[0].left, group[0].top, group[0].right, group[-1].bottom)
         if any(_within(box, other) for other in seen):  # rules of some columns
             continue
@@ -146,6 +149,18 @@ def _parts(stack: list[Box], rules: list[Box]) -> list[list[Box]]:
             parts.append([])
         parts[-1].append(below)
     return parts
+
+
+def _headed_ones(stack: list[Box], spans: list[Span]) -> list[list[Box]]:
+    """Several tables below each other that have rules above and below the header, and at the end, alone."""
+    triples = [stack[number : number + 3] for number in range(0, len(stack), 3)]
+    if len(stack) < 2 * 3 or len(stack) % 3:
+        return [stack]
+    for first, under, end in triples:
+        inside = [span for span in spans if Box(under.left, under.top, under.right, end.top).holds(span, 0)]
+        if under.top - first.top > HEAD * (end.top - under.top) or len(rows_of(inside)) < 2:
+            return [stack]
+    return triples
 
 
 def _table(page: Page, box: Box, level: list[Box], spans: list[Span]) -> Ruled | None:
