@@ -493,13 +493,9 @@ def _divided(rows: list[list[Span]], edges: list[float], depth: int) -> list[Reg
         width = edges[number + 1] - edges[number]
         filled += [box.width / width for box in own if box.height < 3 * min(other.height for other in own)]
     fill = sum(filled) / len(filled) if filled else 1.0
-    listed = columns == 2 and any(sum(bool(MARKED.match(s.text)) for row in cells for s in row[n]) > 1 for n in (0, 1))
-    if (
-        together >= 0.7
-        and not listed
-        and _is_level(cells)
-        and (fill < FULL or (columns > 3 and len(rows) > TABLE_ROWS))
-    ):
+    listed = any(sum(bool(MARKED.match(s.text)) for row in cells for s in row[n]) > 1 for n in range(columns))
+    text = columns == 2 and (listed or not _is_level(cells))
+    if together >= 0.7 and not text and (fill < FULL or (columns > 3 and len(rows) > TABLE_ROWS)):
         if len(rows) < TABLE_ROWS:
             spans = [span for row in rows for span in row]
             return [Region(spans, around(spans))]

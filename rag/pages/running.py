@@ -25,7 +25,7 @@ FEWEST = 3
 """Pages that have it, at least."""
 SMALL = 0.92
 """Of running text, that what stands beside the number of a single page has at most."""
-NEXT = 1.2
+NEXT = 1.6
 """Of the height of characters: how far a row of a table is from the next one at most."""
 LEVEL = 2.0
 """Points by which what stands at one height differs at most."""

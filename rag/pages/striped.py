@@ -158,7 +158,8 @@ def _headed_ones(stack: list[Box], spans: list[Span]) -> list[list[Box]]:
         return [stack]
     for first, under, end in triples:
         inside = [span for span in spans if Box(under.left, under.top, under.right, end.top).holds(span, 0)]
-        if under.top - first.top > HEAD * (end.top - under.top) or len(rows_of(inside)) < 2:
+        rows = [row for row in rows_of(inside) if len(row) > 1]
+        if under.top - first.top > HEAD * (end.top - under.top) or len(rows) < 2:
             return [stack]
     return triples
 
