@@ -45,6 +45,10 @@ TRIED = 3
 """Lines that are read both ways to see whether a picture stands on its head."""
 BESIDE = 1.0
 """Of the height of a line: how much room its box leaves beside it at most."""
+DOT = (0.12, 0.4)
+"""Of the height of the box of a line: how wide the round marks of lists are."""
+DOTS = 2000
+"""Of a picture, that are looked at."""
 LONGEST = 60
 """Times its height that a line may be long; a longer one is read in parts."""
 BATCH = 6
@@ -83,6 +87,7 @@ class Scan:
         height: Of the upright picture.
         lines: From the top to the bottom.
         rules: Left, top, right and bottom of thin lines, level or upright.
+        dots: The same of round marks before lines, which lists have.
         back: (2, 3): from places in the upright picture to those in the picture as it was given, in pixels of it.
         given: Width and height of the picture as it was given.
         quarters: How often it was turned by 90 degrees, to the left.
@@ -93,6 +98,7 @@ class Scan:
     height: int
     lines: list[Line] = field(default_factory=list)
     rules: list[tuple[float, float, float, float]] = field(default_factory=list)
+    dots: list[tuple[float, float, float, float]] = field(default_factory=list)
     back: Floats = field(default_factory=lambda: np.eye(2, 3))
     given: tuple[int, int] = (1, 1)
     quarters: int = 0
@@ -197,6 +203,7 @@ class Engine:
         edges = [(*box.min(axis=0), *box.max(axis=0)) for box in boxes]
         scan.rules = self._rules(upright, edges)
         self._wipe(upright, scan.rules)
+        scan.dots = self._dots(upright, edges)
         scan.lines = self._read(upright, list(_cut(edges, scan.rules)))
         return scan
 
@@ -308,6 +315,35 @@ class Engine:
                 if across <= thick + 2 and along >= 4 * across:
                     found.append((float(left), float(top), float(left + wide), float(top + high)))
         return [rule for rule in found if not _in_text(rule, edges)]
+
+    def _dots(
+        self, picture: NDArray[np.uint8], edges: list[tuple[float, float, float, float]]
+    ) -> list[tuple[float, float, float, float]]:
+        """Round marks that stand before lines, in the middle of their height: the models do not always read them."""
+        cv = self._cv
+        if not edges:
+            return []
+        heights = sorted(bottom - top for _, top, _, bottom in edges)
+        line = heights[len(heights) // 2]
+        grey = cv.cvtColor(picture, cv.COLOR_BGR2GRAY)
+        dark = cv.adaptiveThreshold(grey, 255, cv.ADAPTIVE_THRESH_MEAN_C, cv.THRESH_BINARY_INV, 31, 25)
+        _, _, stats, _ = cv.connectedComponentsWithStats(dark, connectivity=8)
+        least, most = DOT[0] * line, DOT[1] * line
+        sides = (stats[:, 2:4] >= least) & (stats[:, 2:4] <= most)
+        round_ = (np.abs(stats[:, 2] - stats[:, 3]) <= 0.25 * stats[:, 2:4].max(axis=1)) & (
+            stats[:, 4] >= 0.6 * stats[:, 2] * stats[:, 3]
+        )
+        lines = np.asarray(edges)
+        found = []
+        for left, top, wide, high, _ in stats[sides.all(axis=1) & round_][:DOTS]:
+            x, y = left + wide / 2, top + high / 2
+            inside = (lines[:, 0] <= x) & (x <= lines[:, 2]) & (lines[:, 1] <= y) & (y <= lines[:, 3])
+            tall = lines[:, 3] - lines[:, 1]
+            level = np.abs(y - (lines[:, 1] + lines[:, 3]) / 2) <= 0.15 * tall
+            beside = (lines[:, 0] > x) & (lines[:, 0] - x <= 2 * tall)
+            if not inside.any() and (level & beside).any():
+                found.append((float(left), float(top), float(left + wide), float(top + high)))
+        return found
 
     def _wipe(self, picture: NDArray[np.uint8], rules: list[tuple[float, float, float, float]]) -> None:
         """Paint rules over with what stands beside them: they are no characters."""

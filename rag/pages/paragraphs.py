@@ -23,6 +23,8 @@ JUSTIFIED = 0.15
 """Of the height of a line: how far from the edge lines end that are all equally long."""
 DENSE = 1.2
 """The same, where characters have no spaces and marks may not begin a line."""
+BEFORE = 2.5
+"""Of the height of a line: how far before it the mark of a list stands at most."""
 OFF = 1.2
 """Points: lines that begin further apart do not begin alike."""
 DOTS = "\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb"
@@ -201,7 +203,7 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
 def _has_dot(page: Page, box: Box) -> bool:
     """Whether a small shape stands before a line."""
     return any(
-        box.top <= (dot.top + dot.bottom) / 2 <= box.bottom and 0 <= box.left - dot.right < 2 * box.height
+        box.top <= (dot.top + dot.bottom) / 2 <= box.bottom and 0 <= box.left - dot.right < BEFORE * box.height
         for dot in page.dots
     )
 

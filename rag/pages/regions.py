@@ -36,6 +36,10 @@ SMALL = 0.92
 """Of most characters, that those of footnotes have at most."""
 SURE = 6
 """Rows of two columns from which on others of the page are told by them."""
+CALLED = 3.0
+"""Of the height of characters: how far above a table, or a picture, its caption begins at most."""
+SIDE = 5.0
+"""Points: how far apart sides are at most of what is equally wide."""
 SIDES = 2
 """Places of columns that are known: left pages may have them elsewhere than right ones."""
 INDENT = 2.5
@@ -388,7 +392,9 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
         near = max(over, key=lambda span: span.bottom, default=None)
         even = _even(rows[start : last + 1], gutters)
         room = CLOSE if even and not (near is not None and _listed(above, rows[last + 1])) else NEXT
-        if near is None or not _follows(near, rows[last + 1][0], room):
+        rest = all(other[0].text == rows[last + 1][0].text for other in rows[last + 1 :])
+        fits = (rest and _fits(rows[last + 1], above, gutters)) or _is_called(rows[last + 1], above, gutters)
+        if not fits and (near is None or not _follows(near, rows[last + 1][0], room)):
             beside = max(span.bottom for other in rows[start : last + 1] for span in other)
             if near is None or not (_broken(rows, last + 1, around(over)) or row.top < beside + 0.2 * row.height):
                 break
@@ -396,7 +402,7 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
             if last + 1 >= end:
                 break
         name = rows[last + 1][0].text
-        if even and name.startswith(BODY) and not any(span.text == name for span in above):
+        if even and name.startswith(BODY) and not fits and not any(span.text == name for span in above):
             break
         last += 1
     # Where nothing goes over all columns until the end of the page, the longer column goes on to there.
@@ -404,6 +410,28 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
     if rest and len(rows) - end <= 1 and _fills(rest, rows[start : last + 1], gutters):
         return end
     return last + 1
+
+
+def _fits(row: list[Span], above: list[Span], gutters: list[tuple[float, float]]) -> bool:
+    """Whether a table stands in the first column, since the next one begins with one as wide, which is the rest of it."""
+    low, high = gutters[0]
+    if not row[0].text.startswith(BODY) or row[0].right >= high:
+        return False
+    first = [span for span in above if _seen_right(span) <= low + 1]
+    second = min((span for span in above if span.left >= high - 1), key=lambda span: span.top, default=None)
+    if not first or second is None or not second.text.startswith(BODY):
+        return False
+    left = min(span.left for span in first)
+    return abs(row[0].left - left) <= SIDE and abs(row[0].width - second.width) <= SIDE
+
+
+def _is_called(row: list[Span], above: list[Span], gutters: list[tuple[float, float]]) -> bool:
+    """Whether a table, or a picture, stands in the first column, closely below what it is called there."""
+    low, high = gutters[0]
+    if not row[0].text.startswith(BODY) or row[0].right >= high:
+        return False
+    near = [span for span in above if _seen_right(span) <= low + 1 and row[0].top - span.bottom <= CALLED * span.size]
+    return any(is_caption(span.text) for span in near)
 
 
 def _listed(above: list[Span], row: list[Span]) -> bool:
