@@ -4,6 +4,7 @@ import base64
 import importlib.util
 import io
 import logging
+import random
 import sys
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 
 from easyrec.errors import DataError, MissingExtra
 from rag.document import Figure, Heading, Paragraph, Place, Table
-from rag.ocr import Scan, _back, _room_beside, installed
+from rag.ocr import Line, Scan, _back, _room_beside, installed
 from rag.pages.legible import is_garbage, is_scan
+from rag.pages.look import Look
 from rag.pages.page import Page, Picture, Span, turned
 from rag.pages.scanned import Sizes, page_of, sizes_of
 from rag.pictures import frames_of, kept, pixels_of
@@ -139,6 +141,13 @@ def test_places_are_those_of_the_page_as_it_is_shown(quarters):
     wide, high = upright.shape[1], upright.shape[0]
     place = turned(Place(1, (x / wide, y / high, (x + 1) / wide, (y + 1) / high)), page.back)
     assert place.box == pytest.approx((10 / 40, 5 / 30, 11 / 40, 6 / 30), abs=1e-4)
+
+
+def test_round_marks_of_scans_stand_before_their_lines():
+    line = Line("a line of a list", 60.0, 40.0, 300.0, 60.0, 20.0, 0.9)
+    page = page_of(Scan(600, 800, [line], dots=[(30.0, 46.0, 36.0, 52.0)], given=(600, 800)), 1, 300.0, 400.0)
+    (block,) = Look([page]).said(page).blocks
+    assert block.items == ((0, "a line of a list"),)
 
 
 def test_lines_end_where_their_ink_does():
@@ -303,3 +312,13 @@ def test_documents_whose_content_is_known(tmp_path, seed, columns):
     score = made.compared(truth.blocks, made.read(tmp_path / "a.docx"))
     assert not score.wrong
     assert any(isinstance(block, Table) for block in truth.blocks)
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_layouts_of_two_columns(tmp_path, number):
+    made = extraction()
+    name, draft = list(made.LAYOUTS.items())[number]
+    order = made.layout_pdf(draft(random.Random(f"17 {number} False"), False), tmp_path / "a.pdf", 17, chinese=False)
+    score = made.compared(order, list(Pdf(ocr="never").read(tmp_path / "a.pdf")))
+    assert not score.wrong, name
+    assert score.items > 10
