@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeAlias
 
 from rag.document import LEVELS, Block, Bullets, Heading, Paragraph
 from rag.pages.captions import is_caption
@@ -109,6 +110,10 @@ def _pitch(pages: Sequence[Page], body: float) -> float:
     return sorted(ratios)[len(ratios) // 3] if len(ratios) >= FEW else Styles.pitch
 
 
+_Line: TypeAlias = tuple[list[Span], Box, str]
+"""Its spans, where they stand, and what they say."""
+
+
 @dataclass(frozen=True)
 class Ends:
     """How a paragraph begins and ends, which tells whether it goes on elsewhere.
@@ -169,8 +174,9 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
                 box.left - region.box.left > 0.8 * box.height and above[1].left - region.box.left < 0.5 * box.height
             )
             # A line that had room for the next word was ended by somebody.
-            room = region.box.right - above[1].right
-            has_room = room > _first_word(row) + (2.5 if page.scanned else 1) * SPACE * box.height
+            has_room = (
+                region.box.right - above[1].right > _first_word(row) + (2.5 if page.scanned else 1) * SPACE * box.height
+            )
             ended = has_room and bool(SENTENCE_END.search(above[2]))
             mark = MARK.match(text)
             counts = mark is not None and mark.group(2) is not None and mark.group(2) == _next(last_number)
@@ -184,8 +190,15 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
             indent = indent and not is_item and not is_caption(groups[-1][0][1])
             # Where lines of items begin below each other, one that begins elsewhere is of no item, unless it is at the edge.
             hang = hangs.get(round(groups[-1][0][0][0].left))
-            off = is_item and not page.scanned and hang is not None and abs(box.left - hang) > OFF
-            beside = off and box.left - region.box.left > OFF
+            if is_item and not page.scanned and hang is not None:
+                beside = abs(box.left - hang) > OFF and box.left - region.box.left > OFF
+            else:
+                beside = (
+                    is_item
+                    and not page.scanned
+                    and not any(marks[number + 1 : number + 2])
+                    and _indents(lines, number, region)
+                )
             fresh = not lone_mark and (marked or far or (level == 0 and (indent or ended or beside)))
         if fresh:
             mark = MARK.match(text)
@@ -198,6 +211,17 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
             hangs[round(groups[-1][0][0][0].left)] = box.left
         groups[-1].append((row, text))
     return _made(page, region, groups, kinds, dotted, {} if ends is None else ends)
+
+
+def _indents(lines: list[_Line], number: int, region: Region) -> bool:
+    """Whether a line below that of an item begins an indented paragraph: the next one is at the edge, as no line of an item is."""
+    item, line, *below = lines[number - 1 : number + 2]
+    mark, lefts, edge = MARK.match(item[2]), item[0][0].lefts, region.box.left
+    if mark is None or mark.end() >= len(lefts) or not below or MARK.match(below[0][2]):
+        return False
+    if below[0][1].top - line[1].bottom > line[1].height or abs(below[0][1].left - edge) > OFF:
+        return False
+    return min(abs(line[1].left - lefts[mark.end()]), line[1].left - edge, abs(item[1].left - edge)) > OFF
 
 
 def _has_dot(page: Page, box: Box) -> bool:

@@ -392,8 +392,8 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
         near = max(over, key=lambda span: span.bottom, default=None)
         even = _even(rows[start : last + 1], gutters)
         room = CLOSE if even and not (near is not None and _listed(above, rows[last + 1])) else NEXT
-        rest = all(other[0].text == rows[last + 1][0].text for other in rows[last + 1 :])
-        fits = (rest and _fits(rows[last + 1], above, gutters)) or _is_called(rows[last + 1], above, gutters)
+        alone = all(other[0].text == rows[last + 1][0].text for other in rows[last + 1 :])
+        fits = (alone and _fits(rows[last + 1], above, gutters)) or _is_called(rows[last + 1], above, gutters)
         if not fits and (near is None or not _follows(near, rows[last + 1][0], room)):
             beside = max(span.bottom for other in rows[start : last + 1] for span in other)
             if near is None or not (_broken(rows, last + 1, around(over)) or row.top < beside + 0.2 * row.height):
