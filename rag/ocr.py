@@ -37,10 +37,18 @@ SKEW = 0.04
 """Degrees from which on a picture is made straight."""
 SKEW_SEEN = 1000
 """Pixels of the longer side of what the skew is measured in."""
+STRIPS = 4
+"""Upright strips of a picture in which the skew is measured."""
 MOST_SKEW = 20.0
 """Degrees beyond which lines are no skewed text."""
 TRIED = 3
 """Lines that are read both ways to see whether a picture stands on its head."""
+BESIDE = 1.0
+"""Of the height of a line: how much room its box leaves beside it at most."""
+DOT = (0.12, 0.4)
+"""Of the height of the box of a line: how wide the round marks of lists are."""
+DOTS = 2000
+"""Of a picture, that are looked at."""
 LONGEST = 60
 """Times its height that a line may be long; a longer one is read in parts."""
 BATCH = 6
@@ -79,6 +87,7 @@ class Scan:
         height: Of the upright picture.
         lines: From the top to the bottom.
         rules: Left, top, right and bottom of thin lines, level or upright.
+        dots: The same of round marks before lines, which lists have.
         back: (2, 3): from places in the upright picture to those in the picture as it was given, in pixels of it.
         given: Width and height of the picture as it was given.
         quarters: How often it was turned by 90 degrees, to the left.
@@ -89,6 +98,7 @@ class Scan:
     height: int
     lines: list[Line] = field(default_factory=list)
     rules: list[tuple[float, float, float, float]] = field(default_factory=list)
+    dots: list[tuple[float, float, float, float]] = field(default_factory=list)
     back: Floats = field(default_factory=lambda: np.eye(2, 3))
     given: tuple[int, int] = (1, 1)
     quarters: int = 0
@@ -193,6 +203,7 @@ class Engine:
         edges = [(*box.min(axis=0), *box.max(axis=0)) for box in boxes]
         scan.rules = self._rules(upright, edges)
         self._wipe(upright, scan.rules)
+        scan.dots = self._dots(upright, edges)
         scan.lines = self._read(upright, list(_cut(edges, scan.rules)))
         return scan
 
@@ -246,7 +257,8 @@ class Engine:
         grey = self._cv.cvtColor(picture, self._cv.COLOR_BGR2GRAY)
         small = self._cv.resize(grey, None, fx=scale, fy=scale, interpolation=self._cv.INTER_AREA)
         dark = self._cv.adaptiveThreshold(small, 255, 0, self._cv.THRESH_BINARY_INV, 25, 10)
-        first = np.arange(-8.0, 8.01, 0.5) if slope is None else np.array([slope])
+        # Lines of two columns that were found as one go another way than the text, so that their slope is one guess of many.
+        first = np.r_[np.arange(-8.0, 8.01, 0.5), [] if slope is None else slope]
         rough = float(max(first, key=lambda degrees: self._edges(dark, float(degrees))))
         for step in (0.2, 0.05):
             near = rough + step * np.arange(-4, 5)
@@ -257,8 +269,10 @@ class Engine:
         """How much rows differ from those beside them when a picture is turned."""
         height, width = dark.shape
         turn = self._cv.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
-        rows = self._cv.warpAffine(dark, turn, (width, height)).sum(axis=1, dtype=np.float64)
-        return float((np.diff(rows) ** 2).sum())
+        turned = self._cv.warpAffine(dark, turn, (width, height))
+        # Lines of columns beside each other are at different heights: each strip is looked at by itself.
+        strips = turned[:, : width - width % STRIPS].reshape(height, STRIPS, -1).sum(axis=2, dtype=np.float64)
+        return float((np.diff(strips, axis=0) ** 2).sum())
 
     def _straight(self, picture: NDArray[np.uint8], skew: float) -> tuple[NDArray[np.uint8], Floats]:
         """A picture whose lines are level, and how places in it come out of those in the one before."""
@@ -302,6 +316,35 @@ class Engine:
                     found.append((float(left), float(top), float(left + wide), float(top + high)))
         return [rule for rule in found if not _in_text(rule, edges)]
 
+    def _dots(
+        self, picture: NDArray[np.uint8], edges: list[tuple[float, float, float, float]]
+    ) -> list[tuple[float, float, float, float]]:
+        """Round marks that stand before lines, in the middle of their height: the models do not always read them."""
+        cv = self._cv
+        if not edges:
+            return []
+        heights = sorted(bottom - top for _, top, _, bottom in edges)
+        line = heights[len(heights) // 2]
+        grey = cv.cvtColor(picture, cv.COLOR_BGR2GRAY)
+        dark = cv.adaptiveThreshold(grey, 255, cv.ADAPTIVE_THRESH_MEAN_C, cv.THRESH_BINARY_INV, 31, 25)
+        _, _, stats, _ = cv.connectedComponentsWithStats(dark, connectivity=8)
+        least, most = DOT[0] * line, DOT[1] * line
+        sides = (stats[:, 2:4] >= least) & (stats[:, 2:4] <= most)
+        round_ = (np.abs(stats[:, 2] - stats[:, 3]) <= 0.25 * stats[:, 2:4].max(axis=1)) & (
+            stats[:, 4] >= 0.6 * stats[:, 2] * stats[:, 3]
+        )
+        lines = np.asarray(edges)
+        found = []
+        for left, top, wide, high, _ in stats[sides.all(axis=1) & round_][:DOTS]:
+            x, y = left + wide / 2, top + high / 2
+            inside = (lines[:, 0] <= x) & (x <= lines[:, 2]) & (lines[:, 1] <= y) & (y <= lines[:, 3])
+            tall = lines[:, 3] - lines[:, 1]
+            level = np.abs(y - (lines[:, 1] + lines[:, 3]) / 2) <= 0.15 * tall
+            beside = (lines[:, 0] > x) & (lines[:, 0] - x <= 2 * tall)
+            if not inside.any() and (level & beside).any():
+                found.append((float(left), float(top), float(left + wide), float(top + high)))
+        return found
+
     def _wipe(self, picture: NDArray[np.uint8], rules: list[tuple[float, float, float, float]]) -> None:
         """Paint rules over with what stands beside them: they are no characters."""
         height, width = picture.shape[:2]
@@ -340,35 +383,51 @@ class Engine:
     def _line(self, room: tuple[int, int, int, int], crop: NDArray[np.uint8], text: str, score: float) -> Line:
         """A line with the size of its font: how high its ink is depends on which characters it has."""
         left, top, right, _ = room
-        first, last = self._ink(crop)
+        dark = self._dark(crop)
+        first, last = _inked_rows(dark)
+        # What finds lines leaves room around them, beside which narrow columns would have none between them.
+        before, behind = _room_beside(dark[int(first) : int(last)])
+        left, right = left + before, right - behind
         above, below = _reach(text)
         size = (last - first) / (above + below)
         base = top + last - below * size
         return Line(text, float(left), base - 0.85 * size, float(right), base + 0.25 * size, size, score)
 
-    def _ink(self, crop: NDArray[np.uint8]) -> tuple[float, float]:
-        """Where the ink of a line begins and ends, from its top."""
+    def _dark(self, crop: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Where the ink of a line is."""
         cv = self._cv
         grey = cv.cvtColor(crop, cv.COLOR_BGR2GRAY)
         _, dark = cv.threshold(grey, 0, 255, cv.THRESH_BINARY + cv.THRESH_OTSU)
         if np.count_nonzero(dark) > dark.size / 2:
             dark = cv.bitwise_not(dark)
-        rows = np.count_nonzero(dark, axis=1)
-        inked = rows > max(1.0, 0.004 * crop.shape[1])
-        middle = len(rows) // 2
-        if not inked.any():
-            return 0.0, float(len(rows))
-        # Of the runs of rows with ink the longest is the line; ends of its neighbours may reach in.
-        runs = np.flatnonzero(np.diff(np.r_[False, inked, False].astype(np.int8)))
-        best = max(
-            zip(runs[::2], runs[1::2], strict=True), key=lambda run: (run[1] - run[0], -abs(middle - sum(run) / 2))
-        )
-        first, last = float(best[0]), float(best[1])
-        for begin, end in zip(runs[::2], runs[1::2], strict=True):  # dots of i, and of Chinese characters
-            gap = max(begin - last, first - end)
-            if 0 <= gap <= 0.15 * len(rows) and begin > 0 and end < len(rows):
-                first, last = min(first, float(begin)), max(last, float(end))
-        return first, last
+        return np.asarray(dark > 0)
+
+
+def _inked_rows(dark: NDArray[np.bool_]) -> tuple[float, float]:
+    """Where the ink of a line begins and ends, from its top."""
+    rows = np.count_nonzero(dark, axis=1)
+    inked = rows > max(1.0, 0.004 * dark.shape[1])
+    middle = len(rows) // 2
+    if not inked.any():
+        return 0.0, float(len(rows))
+    # Of the runs of rows with ink the longest is the line; ends of its neighbours may reach in.
+    runs = np.flatnonzero(np.diff(np.r_[False, inked, False].astype(np.int8)))
+    best = max(zip(runs[::2], runs[1::2], strict=True), key=lambda run: (run[1] - run[0], -abs(middle - sum(run) / 2)))
+    first, last = float(best[0]), float(best[1])
+    for begin, end in zip(runs[::2], runs[1::2], strict=True):  # dots of i, and of Chinese characters
+        gap = max(begin - last, first - end)
+        if 0 <= gap <= 0.15 * len(rows) and begin > 0 and end < len(rows):
+            first, last = min(first, float(begin)), max(last, float(end))
+    return first, last
+
+
+def _room_beside(dark: NDArray[np.bool_]) -> tuple[int, int]:
+    """Pixels without ink at the left end of a line, and at the right one, of which each has as much as a box leaves at most."""
+    inked = np.flatnonzero(dark.any(axis=0))
+    if not len(inked):
+        return 0, 0
+    most = int(BESIDE * len(dark))
+    return min(int(inked[0]), most), min(dark.shape[1] - 1 - int(inked[-1]), most)
 
 
 def _reach(text: str) -> tuple[float, float]:

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeAlias
 
 from rag.document import LEVELS, Block, Bullets, Heading, Paragraph
+from rag.pages.captions import is_caption
 from rag.pages.page import Box, Page, Span, around, joined, line_text, rows_of
 from rag.pages.regions import Region
 
@@ -22,6 +24,10 @@ JUSTIFIED = 0.15
 """Of the height of a line: how far from the edge lines end that are all equally long."""
 DENSE = 1.2
 """The same, where characters have no spaces and marks may not begin a line."""
+BEFORE = 2.5
+"""Of the height of a line: how far before it the mark of a list stands at most."""
+OFF = 1.2
+"""Points: lines that begin further apart do not begin alike."""
 DOTS = "\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb"
 """Marks that are nothing else."""
 CLOSE, LOOSE = 0.18, 0.3
@@ -104,6 +110,10 @@ def _pitch(pages: Sequence[Page], body: float) -> float:
     return sorted(ratios)[len(ratios) // 3] if len(ratios) >= FEW else Styles.pitch
 
 
+_Line: TypeAlias = tuple[list[Span], Box, str]
+"""Its spans, where they stand, and what they say."""
+
+
 @dataclass(frozen=True)
 class Ends:
     """How a paragraph begins and ends, which tells whether it goes on elsewhere.
@@ -149,6 +159,7 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
     dotted: list[bool] = []
     is_item = False
     last_number: str | None = None
+    hangs: dict[int, float] = {}  # where lines of items go on, by the places of their marks
     for number, (row, box, text) in enumerate(lines):
         level = styles.level(row, text)
         fresh = number == 0 or level != kinds[-1]
@@ -163,8 +174,9 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
                 box.left - region.box.left > 0.8 * box.height and above[1].left - region.box.left < 0.5 * box.height
             )
             # A line that had room for the next word was ended by somebody.
-            room = region.box.right - above[1].right
-            has_room = room > _first_word(row) + (2.5 if page.scanned else 1) * SPACE * box.height
+            has_room = (
+                region.box.right - above[1].right > _first_word(row) + (2.5 if page.scanned else 1) * SPACE * box.height
+            )
             ended = has_room and bool(SENTENCE_END.search(above[2]))
             mark = MARK.match(text)
             counts = mark is not None and mark.group(2) is not None and mark.group(2) == _next(last_number)
@@ -174,7 +186,20 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
                 and (has_room or far or counts or text[0] in DOTS or bool(SENTENCE_END.search(above[2])))
             )
             lone_mark = text.isdigit() and len(text) < 4 and _size(row) < 0.8 * styles.body  # of a footnote
-            fresh = not lone_mark and (marked or far or (level == 0 and ((indent and not is_item) or ended)))
+            # Lines of a caption stand in the middle of their column.
+            indent = indent and not is_item and not is_caption(groups[-1][0][1])
+            # Where lines of items begin below each other, one that begins elsewhere is of no item, unless it is at the edge.
+            hang = hangs.get(round(groups[-1][0][0][0].left))
+            if is_item and not page.scanned and hang is not None:
+                beside = abs(box.left - hang) > OFF and box.left - region.box.left > OFF
+            else:
+                beside = (
+                    is_item
+                    and not page.scanned
+                    and not any(marks[number + 1 : number + 2])
+                    and _indents(lines, number, region)
+                )
+            fresh = not lone_mark and (marked or far or (level == 0 and (indent or ended or beside)))
         if fresh:
             mark = MARK.match(text)
             last_number = mark.group(2) if mark is not None else None
@@ -182,14 +207,27 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
             kinds.append(level)
             is_item = marks[number] or bool(MARK.match(text))
             dotted.append(marks[number])
+        elif is_item and len(groups[-1]) == 1:
+            hangs[round(groups[-1][0][0][0].left)] = box.left
         groups[-1].append((row, text))
     return _made(page, region, groups, kinds, dotted, {} if ends is None else ends)
+
+
+def _indents(lines: list[_Line], number: int, region: Region) -> bool:
+    """Whether a line below that of an item begins an indented paragraph: the next one is at the edge, as no line of an item is."""
+    item, line, *below = lines[number - 1 : number + 2]
+    mark, lefts, edge = MARK.match(item[2]), item[0][0].lefts, region.box.left
+    if mark is None or mark.end() >= len(lefts) or not below or MARK.match(below[0][2]):
+        return False
+    if below[0][1].top - line[1].bottom > line[1].height or abs(below[0][1].left - edge) > OFF:
+        return False
+    return min(abs(line[1].left - lefts[mark.end()]), line[1].left - edge, abs(item[1].left - edge)) > OFF
 
 
 def _has_dot(page: Page, box: Box) -> bool:
     """Whether a small shape stands before a line."""
     return any(
-        box.top <= (dot.top + dot.bottom) / 2 <= box.bottom and 0 <= box.left - dot.right < 2 * box.height
+        box.top <= (dot.top + dot.bottom) / 2 <= box.bottom and 0 <= box.left - dot.right < BEFORE * box.height
         for dot in page.dots
     )
 

@@ -7,12 +7,17 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from rag.pages.captions import is_caption
 from rag.pages.page import BODY, Box, Span, around, rows_of
 
 LONE = re.compile(
     r"[\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb*\u2013-]|\(?(?:\d{1,3}|[a-z])[.)]", re.IGNORECASE
 )
 """Marks of lists that stand by themselves."""
+MARKED = re.compile(rf"(?:{LONE.pattern})\s", re.IGNORECASE)
+"""How lines with such a mark begin."""
+ITEM = 5.0
+"""Of the height of characters: how high items of a list are at most that tell of the next one."""
 BESIDE = 400
 """Spans at one height, at most, among which the line of a mark is looked for."""
 GUTTER = 0.9
@@ -25,12 +30,32 @@ TABLE_ROWS = 3
 """Rows of a table without rules, at least."""
 BAND = 2.5
 """Of the height of characters: free room in one column beside a line in the other from which on the line stands over both."""
+ABOVE = 3
+"""Lines above columns, at most, that are looked beyond for longer ones."""
+SMALL = 0.92
+"""Of most characters, that those of footnotes have at most."""
+SURE = 6
+"""Rows of two columns from which on others of the page are told by them."""
+CALLED = 3.0
+"""Of the height of characters: how far above a table, or a picture, its caption begins at most."""
+SIDE = 5.0
+"""Points: how far apart sides are at most of what is equally wide."""
+SIDES = 2
+"""Places of columns that are known: left pages may have them elsewhere than right ones."""
+INDENT = 2.5
+"""Of the height of characters: how far a line of a column is indented at most."""
+TOGETHER = 1.8
+"""Of the height of characters: by how much columns begin at other heights at most, below what stands over them."""
+LINES = 8
+"""Rows that columns in a column have at least."""
 CLOSE = 0.6
 """Of the height of characters: how far apart lines of a paragraph are at most."""
 NEXT = 1.6
 """How far apart paragraphs of a column are at most, where the other column has ended."""
 EVEN = 3.2
 """Lines by which columns differ at most that were made equally long."""
+OFF = 0.12
+"""Of the height of characters: by how much cells of a row stand at other heights at most."""
 FULL = 0.62
 """Share of its column that a line of running text fills on average, at least; cells of tables fill less."""
 
@@ -66,14 +91,23 @@ class Aligned:
         return [span for row in self.rows for cell in row for span in cell]
 
 
-def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
-    """What is read one after the other."""
+def regions_of(
+    spans: list[Span], depth: int = 0, gutters_before: list[tuple[float, float]] | None = None
+) -> list[Region | Aligned]:
+    """What is read one after the other.
+
+    Args:
+        spans: Of a page, or of a column.
+        depth: How many columns it is in.
+        gutters_before: Room between the columns of other pages, for those that are too short to tell; is told of this page's.
+    """
     if not spans:
         return []
     box = around(spans)
     rows = rows_of(spans)
     found: list[Region | Aligned] = []
     plain: list[Span] = []
+    known = [] if gutters_before is None else gutters_before  # room between columns that are long enough to tell
     start = 0
     while start < len(rows):
         end, gutters = _run(rows, start, box, depth) if depth < 8 else (start, [])
@@ -81,6 +115,13 @@ def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
             plain += rows[start]
             start += 1
             continue
+        # A short line above columns, as a heading in the middle, leaves other room than they do, which ends sooner.
+        for ahead in range(start + 1, min(start + 1 + ABOVE, end) if end < len(rows) else 0):
+            longer, wider = _run(rows, ahead, box, depth)
+            if longer > end and not any(_beside(row, *room) for row in rows[start:ahead] for room in wider):
+                plain += [span for row in rows[start:ahead] for span in row]
+                start, end, gutters = ahead, longer, wider
+                break
         first, end = _first(rows, start, end, gutters), _last(rows, start, end, gutters)
         beside = next((n for n in range(first, end) if any(_beside(rows[n], *room) for room in gutters)), first)
         more = [(n, _inner(_common(rows[n:end], box), rows[n:end])) for n in (first, beside)]
@@ -95,6 +136,8 @@ def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
         edges = [box.left, *((low + high) / 2 for low, high in gutters), box.right]
         parts = _divided(block, edges, depth)
         start = end
+        if not depth and len(gutters) == 1 and len(block) >= SURE and len(parts) == 2:
+            known[:] = [gutters[0], *(room for room in known if abs(room[1] - gutters[0][1]) > 1)][:SIDES]
         if depth and len(parts) == 1 and isinstance(parts[0], Region):  # no columns: lines among others
             plain += parts[0].spans
             continue
@@ -104,7 +147,57 @@ def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
         found += parts
     if plain:
         found.append(Region(plain, box))
+    for room in [] if depth else known:
+        found = [part for region in found for part in _short_columns(region, room)]
     return found
+
+
+def _short_columns(region: Region | Aligned, gutter: tuple[float, float]) -> list[Region | Aligned]:
+    """A region in parts, where few lines of it are in columns that others of the page have: too few to find them by themselves."""
+    low, high = gutter
+    if isinstance(region, Aligned) or not (region.box.left < low and high < region.box.right):
+        return [region]
+    rows = rows_of(region.spans)
+    beside = [_is_in_columns(row, gutter) for row in rows]
+    if not any(beside):
+        return [region]
+    first, last = beside.index(True), len(rows) - 1 - beside[::-1].index(True)
+    if not all(beside[first : last + 1]):
+        return [region]
+    while last + 1 < len(rows) and _goes_on(rows[: last + 1], rows[last + 1], gutter):
+        last += 1
+    inside = [span for row in rows[first : last + 1] for span in row]
+    parts = [
+        [span for row in rows[:first] for span in row],
+        [span for span in inside if span.left < high - 1],
+        [span for span in inside if span.left >= high - 1],
+        [span for row in rows[last + 1 :] for span in row],
+    ]
+    middle = (low + high) / 2
+    left, right = replace(region.box, right=middle), replace(region.box, left=middle)
+    boxes = (region.box, left, right, region.box)
+    return [Region(spans, box) for spans, box in zip(parts, boxes, strict=True) if spans]
+
+
+def _is_in_columns(row: list[Span], gutter: tuple[float, float]) -> bool:
+    """Whether a row has text on both sides of a room, and the right one begins where its column does, or is indented."""
+    low, high = gutter
+    right = [span for span in row if span.left >= high - 1]
+    if not right or len(right) == len(row) or any(span.text.startswith(BODY) for span in row):
+        return False
+    left = [span for span in row if span.left < high - 1]
+    indent = right[0].left - high
+    return all(_seen_right(span) <= low + 1 for span in left) and indent <= INDENT * right[0].size and len(row) == 2
+
+
+def _goes_on(above: list[list[Span]], row: list[Span], gutter: tuple[float, float]) -> bool:
+    """Whether a row is the next line of one of two columns."""
+    low, high = gutter
+    sides = [all(_seen_right(span) <= low + 1 for span in row), all(span.left >= high - 1 for span in row)]
+    if not any(sides):
+        return False
+    own = [span for span in above[-1] if (span.left >= high - 1) == sides[1]]
+    return bool(own) and _follows(own[-1], row[0], CLOSE)
 
 
 def with_marks(spans: list[Span]) -> list[Span]:
@@ -122,7 +215,12 @@ def with_marks(spans: list[Span]) -> list[Span]:
             continue
         level = [span for span in near if span.left >= mark.right and _level(mark, span) > 0.5]
         after = min(level, key=lambda span: span.left - _level(mark, span) * mark.size, default=None)
-        if after is not None and after.left - mark.right < 4 * after.size and id(after) not in found:
+        if after is None:
+            continue
+        before = [span.right for span in near if span.right <= mark.left and _level(mark, span) > 0.5]
+        if before and mark.left - max(before) < after.left - mark.right:
+            continue  # the end of a line
+        if after.left - mark.right < 4 * after.size and id(after) not in found:
             text = f"{mark.text} {after.text}"
             found[id(after)] = replace(after, left=mark.left, text=text, lefts=[*mark.lefts, mark.right, *after.lefts])
             gone.add(id(mark))
@@ -215,7 +313,7 @@ def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[fl
             continue
         if above and _broken(rows, number, around(above)):
             continue
-        if all(_is_apart(row, side, em) for side in sides[1:]):
+        if all(_is_apart(row, side, em) for side in sides[1:]) and (body or _begin_together(row, sides, em)):
             return number
     return end
 
@@ -253,8 +351,17 @@ def _is_apart(row: Box, side: list[Span], em: float) -> bool:
     if any(min(span.bottom, row.bottom) - max(span.top, row.top) > 0.1 * em for span in side):
         return False
     above = max((span.bottom for span in side if span.bottom <= row.bottom), default=None)
-    below = min((span.top for span in side if span.top >= row.top), default=None)
+    # Footnotes at the end of a column are no text that goes on.
+    rest = [span for span in side if span.top >= row.top and (span.size > SMALL * em or span.text.startswith(BODY))]
+    below = min((span.top for span in rest), default=None)
     return above is not None and below is not None and below - above >= BAND * em
+
+
+def _begin_together(row: Box, sides: list[list[Span]], em: float) -> bool:
+    """Whether columns below a row begin at one height, as they do below what stands over all of them."""
+    tops = [min((span.top for span in side if span.top > row.bottom - 0.2 * em), default=None) for side in sides]
+    known = [top for top in tops if top is not None]
+    return len(known) < len(tops) or max(known) - min(known) <= TOGETHER * em
 
 
 def _right_of(row: list[Span], gutters: list[tuple[float, float]]) -> bool:
@@ -264,7 +371,14 @@ def _right_of(row: list[Span], gutters: list[tuple[float, float]]) -> bool:
 
 def _follows(above: Span, below: Span, room: float) -> bool:
     """Whether one is the next line of the other's column, by its looks."""
-    return below.top - above.bottom <= room * below.size and abs(below.type_size - above.type_size) <= 0.5
+    alike = abs(below.type_size - above.type_size) <= 0.5
+    # A table, or a picture, and what it is called belong together.
+    called = (above.text.startswith(BODY) and is_caption(below.text)) or (
+        below.text.startswith(BODY) and is_caption(above.text)
+    )
+    return (alike and below.top - above.bottom <= room * below.size) or (
+        called and below.top - above.bottom <= NEXT * below.size
+    )
 
 
 def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
@@ -277,12 +391,18 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
         over = [span for span in above if span.left < row.right and row.left < span.right]
         near = max(over, key=lambda span: span.bottom, default=None)
         even = _even(rows[start : last + 1], gutters)
-        if near is None or not _follows(near, rows[last + 1][0], CLOSE if even else NEXT):
+        room = CLOSE if even and not (near is not None and _listed(above, rows[last + 1])) else NEXT
+        alone = all(other[0].text == rows[last + 1][0].text for other in rows[last + 1 :])
+        fits = (alone and _fits(rows[last + 1], above, gutters)) or _is_called(rows[last + 1], above, gutters)
+        if not fits and (near is None or not _follows(near, rows[last + 1][0], room)):
             beside = max(span.bottom for other in rows[start : last + 1] for span in other)
             if near is None or not (_broken(rows, last + 1, around(over)) or row.top < beside + 0.2 * row.height):
                 break
             last += 1
-        if even and rows[last + 1][0].text.startswith(BODY):
+            if last + 1 >= end:
+                break
+        name = rows[last + 1][0].text
+        if even and name.startswith(BODY) and not fits and not any(span.text == name for span in above):
             break
         last += 1
     # Where nothing goes over all columns until the end of the page, the longer column goes on to there.
@@ -290,6 +410,36 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
     if rest and len(rows) - end <= 1 and _fills(rest, rows[start : last + 1], gutters):
         return end
     return last + 1
+
+
+def _fits(row: list[Span], above: list[Span], gutters: list[tuple[float, float]]) -> bool:
+    """Whether a table stands in the first column, since the next one begins with one as wide, which is the rest of it."""
+    low, high = gutters[0]
+    if not row[0].text.startswith(BODY) or row[0].right >= high:
+        return False
+    first = [span for span in above if _seen_right(span) <= low + 1]
+    second = min((span for span in above if span.left >= high - 1), key=lambda span: span.top, default=None)
+    if not first or second is None or not second.text.startswith(BODY):
+        return False
+    left = min(span.left for span in first)
+    return abs(row[0].left - left) <= SIDE and abs(row[0].width - second.width) <= SIDE
+
+
+def _is_called(row: list[Span], above: list[Span], gutters: list[tuple[float, float]]) -> bool:
+    """Whether a table, or a picture, stands in the first column, closely below what it is called there."""
+    low, high = gutters[0]
+    if not row[0].text.startswith(BODY) or row[0].right >= high:
+        return False
+    near = [span for span in above if _seen_right(span) <= low + 1 and row[0].top - span.bottom <= CALLED * span.size]
+    return any(is_caption(span.text) for span in near)
+
+
+def _listed(above: list[Span], row: list[Span]) -> bool:
+    """Whether a row is the next item of a list in its column."""
+    if not MARKED.match(row[0].text):
+        return False
+    near = [span for span in above if abs(span.left - row[0].left) <= 1 and MARKED.match(span.text)]
+    return any(row[0].top - span.bottom <= ITEM * row[0].size for span in near)
 
 
 def _broken(rows: list[list[Span]], number: int, column: Box) -> bool:
@@ -328,7 +478,7 @@ def _beside(row: list[Span], low: float, high: float) -> bool:
 
 def _seen_right(span: Span) -> float:
     """Where the ink of a span ends: wide marks at its end have theirs in their left half."""
-    return max(span.left, span.right - 0.5 * span.size) if span.text[-1:] in "，。、；：！？）》」』】" else span.right
+    return max(span.left, span.right - 0.62 * span.size) if span.text[-1:] in "，。、；：！？）》」』】" else span.right
 
 
 def _cut(free: list[tuple[float, float]], taken: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -371,18 +521,33 @@ def _divided(rows: list[list[Span]], edges: list[float], depth: int) -> list[Reg
         width = edges[number + 1] - edges[number]
         filled += [box.width / width for box in own if box.height < 3 * min(other.height for other in own)]
     fill = sum(filled) / len(filled) if filled else 1.0
-    if together >= 0.7 and (fill < FULL or columns > 3):
+    listed = any(sum(bool(MARKED.match(s.text)) for row in cells for s in row[n]) > 1 for n in range(columns))
+    text = columns == 2 and (listed or not _is_level(cells))
+    if together >= 0.7 and not text and (fill < FULL or (columns > 3 and len(rows) > TABLE_ROWS)):
         if len(rows) < TABLE_ROWS:
             spans = [span for row in rows for span in row]
             return [Region(spans, around(spans))]
         return [Aligned(cells, edges)]
-    if depth and any(_gap(rows, edge) < WIDE * _em(rows) for edge in edges[1:-1]):  # spaces of lines below each other
+    narrow = any(_gap(rows, edge) < WIDE * _em(rows) for edge in edges[1:-1])
+    if depth and (narrow or len(rows) < LINES):  # spaces of lines below each other
         spans = [span for row in rows for span in row]
         return [Region(spans, around(spans))]
     found: list[Region | Aligned] = []
     for number in range(columns):
         found += regions_of([span for row in cells for span in row[number]], depth + 1)
     return found
+
+
+def _is_level(cells: list[list[list[Span]]]) -> bool:
+    """Whether the texts of most rows stand at one height, as cells do, and lines of columns by chance alone."""
+    rows = [[cell[0] for cell in row if cell] for row in cells]
+    rows = [row for row in rows if len(row) > 1]
+    apart = [min(_between([s.top for s in row]), _between([s.bottom for s in row])) / row[0].size for row in rows]
+    return sum(share <= OFF for share in apart) >= 0.5 * len(rows)
+
+
+def _between(values: list[float]) -> float:
+    return max(values) - min(values)
 
 
 def _gap(rows: list[list[Span]], edge: float) -> float:

@@ -62,6 +62,7 @@ def page_of(scan: Scan, number: int, width: float = 0.0, height: float = 0.0) ->
             )
         )  # fmt: skip
     page.rules = [Box(a * across, b * down, c * across, d * down) for a, b, c, d in scan.rules]
+    page.dots = [Box(a * across, b * down, c * across, d * down) for a, b, c, d in scan.dots]
     page.back = _shares(scan)
     return page
 

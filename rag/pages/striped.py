@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from rag.pages.page import Box, Page, Span, rows_of
+from rag.pages.page import Box, Page, Span, around, rows_of
 from rag.pages.regions import FULL
 from rag.pages.ruled import NEAR, Ruled, filled, split
 
@@ -14,6 +14,18 @@ TOGETHER = 0.7
 """Share of the rows that have text in several columns, at least."""
 ROOM = 0.5
 """Of the height of characters: free room between columns, at least; spaces have less."""
+CLOSE = 0.4
+"""Of the height of characters: how far lines of a cell are apart at most."""
+LINES = 0.3
+"""Of the height of characters: by how much rows are further apart than lines of a cell."""
+FAR = 1.8
+"""Of the height of characters: how far rows without rules between them are apart at most."""
+HEAD = 0.6
+"""Of all rows of a table, that its header is high at most, where three rules are all that it has."""
+ABOVE = 0.9
+"""Of the height of characters: how far the header stands above its rule at most."""
+HEADER = 4
+"""Lines of a header at most."""
 SHAPES = 3000
 """Rules and stripes of a page, at most: a drawing has more."""
 TALLEST = 0.25
@@ -30,13 +42,16 @@ def striped_tables_of(page: Page, spans: list[Span]) -> tuple[list[Ruled], list[
     found: list[Ruled] = []
     if not spans or len(page.rules) + len(page.stripes) > SHAPES:
         return found, spans
-    level = _lines(page)
+    level = level_lines(page)
     seen: list[Box] = []
-    for group in sorted(_stacks(level), key=lambda group: group[0].left - group[0].right):  # the widest first
+    stacks = [part for stack in _stacks(level) for part in _headed_ones(stack, spans)]
+    for group in sorted(stacks, key=lambda group: group[0].left - group[0].right):  # the widest first
         box = Box(group[0].left, group[0].top, group[0].right, group[-1].bottom)
         if any(_within(box, other) for other in seen):  # rules of some columns
             continue
         seen.append(box)
+        if len(group) == 2 and _has_header(group[0], spans):  # the second one may be that of another table
+            continue
         inside = [span for span in spans if box.holds(span)]
         made = _table(page, box, [rule for rule in level if _within(rule, box)], inside)
         if made is not None:
@@ -46,7 +61,7 @@ def striped_tables_of(page: Page, spans: list[Span]) -> tuple[list[Ruled], list[
     return sorted(found, key=lambda table: table.box.top), spans
 
 
-def _lines(page: Page) -> list[Box]:
+def level_lines(page: Page) -> list[Box]:
     """Level rules, those of cells beside each other as one, and the edges of stripes."""
     upright = [rule for rule in page.rules if rule.width < rule.height]
     rules = [rule for rule in page.rules if rule.width >= rule.height]
@@ -136,6 +151,19 @@ def _parts(stack: list[Box], rules: list[Box]) -> list[list[Box]]:
     return parts
 
 
+def _headed_ones(stack: list[Box], spans: list[Span]) -> list[list[Box]]:
+    """Several tables below each other that have rules above and below the header, and at the end, alone."""
+    triples = [stack[number : number + 3] for number in range(0, len(stack), 3)]
+    if len(stack) < 2 * 3 or len(stack) % 3:
+        return [stack]
+    for first, under, end in triples:
+        inside = [span for span in spans if Box(under.left, under.top, under.right, end.top).holds(span, 0)]
+        rows = [row for row in rows_of(inside) if len(row) > 1]
+        if under.top - first.top > HEAD * (end.top - under.top) or len(rows) < 2:
+            return [stack]
+    return triples
+
+
 def _table(page: Page, box: Box, level: list[Box], spans: list[Span]) -> Ruled | None:
     """The table between some level rules; None: it is none."""
     if len(spans) < 4:
@@ -147,7 +175,10 @@ def _table(page: Page, box: Box, level: list[Box], spans: list[Span]) -> Ruled |
         if len(ys) > 3:
             return None
         body = [span for span in spans if span.top >= ys[-2] - 1] if len(ys) == 3 else spans
-        rows = _whole_rows(rows_of(body))
+        lines = rows_of(body)
+        if any(_apart(above, below) > FAR * above[0].size for above, below in pairwise(lines)):
+            return None  # rules of two tables, or above and below a page
+        rows = whole_rows(lines)
         ys = [
             *ys[:-1],
             *(
@@ -160,9 +191,11 @@ def _table(page: Page, box: Box, level: list[Box], spans: list[Span]) -> Ruled |
     # What stands over several columns is in the header.
     first = level[0].top if len(ys) < 3 else ys[1]
     ends = _ends(page, box)
-    spans = [part for span in spans for part in _apart(split(span, ends))]
+    spans = [part for span in spans for part in apart(split(span, ends))]
     body = [span for span in spans if (span.top + span.bottom) / 2 > first] or spans
     xs = _columns(box, body, ends)
+    whole = _columns(box, spans, ends)
+    xs = whole if len(whole) == len(xs) else xs  # names of columns may be wider than all that is in them
     if len(xs) < 3 or len(ys) < 3:
         return None
     if not _is_table(xs, ys, body, banded or bool(ends)):
@@ -170,6 +203,10 @@ def _table(page: Page, box: Box, level: list[Box], spans: list[Span]) -> Ruled |
     upright = [Box(x, box.top, x, box.bottom) for x in xs]
     cells, header = filled(xs, ys, level, _without_crossed(upright, ys, spans), spans)
     return Ruled(box, _with_groups(cells, header), header, xs)
+
+
+def _apart(above: list[Span], below: list[Span]) -> float:
+    return min(span.top for span in below) - max(span.bottom for span in above)
 
 
 def _with_groups(cells: list[list[str]], header: int) -> list[list[str]]:
@@ -181,14 +218,23 @@ def _with_groups(cells: list[list[str]], header: int) -> list[list[str]]:
     return cells
 
 
-def _whole_rows(rows: list[list[Span]]) -> list[list[Span]]:
-    """Lines of rows, without rules between them: one that has nothing in the first column goes on with the row above."""
+def whole_rows(rows: list[list[Span]]) -> list[list[Span]]:
+    """Lines of rows, without rules between them.
+
+    A line goes on with the row above if it is clearly closer to it than rows are to each other; where none is, if it has nothing in
+    the first column.
+    """
     left = min(span.left for row in rows for span in row)
-    found: list[list[Span]] = []
-    for row in rows:
-        size = row[0].size
-        near = found and min(span.top for span in row) - max(span.bottom for span in found[-1]) < 0.25 * size
-        if found and row[0].left > left + size and near:
+    size = rows[0][0].size
+    gaps = [_apart(above, below) for above, below in pairwise(rows)]
+    least, most = min(gaps, default=0.0), max(gaps, default=0.0)
+    found = [rows[0]]
+    for row, gap in zip(rows[1:], gaps, strict=True):
+        if most - least > LINES * size:
+            near = gap < min((least + most) / 2, CLOSE * size)
+        else:
+            near = gap < 0.25 * size and row[0].left > left + size
+        if near:
             found[-1] = found[-1] + row
         else:
             found.append(row)
@@ -213,7 +259,44 @@ def _ends(page: Page, box: Box) -> list[float]:
     return [sum(group) / len(group) for group in found if len(group) > 1]
 
 
-def _apart(spans: list[Span]) -> list[Span]:
+def header_above(rule: Box, spans: list[Span]) -> list[Span]:
+    """What stands closely above a rule, and is not wider than it."""
+    above = rows_of([span for span in spans if (span.top + span.bottom) / 2 < rule.top])
+    found: list[Span] = []
+    last = rule.top
+    for row in reversed(above[-HEADER:]):
+        box, size = around(row), max(span.size for span in row)
+        far = last - box.bottom > (ABOVE if not found else LINES) * size
+        wide = box.left < rule.left - NEAR or box.right > rule.right + NEAR
+        if far or wide:
+            break
+        parts = apart(row)
+        columns = columns_of([(span.left, span.right) for span in found], size)
+        # Of several lines each is in the columns of those below it.
+        if found and len(columns_of([*columns, *((span.left, span.right) for span in parts)], size)) < len(columns):
+            break
+        found += parts
+        last = box.top
+    return found
+
+
+def _has_header(rule: Box, spans: list[Span]) -> bool:
+    header = header_above(rule, [span for span in spans if span.left < rule.right and span.right > rule.left])
+    return bool(header) and len(columns_of([(span.left, span.right) for span in header], header[0].size)) > 1
+
+
+def columns_of(parts: list[tuple[float, float]], size: float) -> list[tuple[float, float]]:
+    """Columns that texts make: those with less room than that of columns between them are one."""
+    found: list[tuple[float, float]] = []
+    for left, right in sorted(parts):
+        if found and left - found[-1][1] < ROOM * size:
+            found[-1] = (found[-1][0], max(found[-1][1], right))
+        else:
+            found.append((left, right))
+    return found
+
+
+def apart(spans: list[Span]) -> list[Span]:
     """Spans in parts, where their spaces are as wide as the room between columns."""
     found: list[Span] = []
     for span in spans:

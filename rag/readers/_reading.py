@@ -16,8 +16,9 @@ from pydantic import Field
 from easyrec.errors import DataError, distribution
 from rag.document import Bullets, Code, Figure, Heading, Paragraph, Place, Table
 from rag.ocr import Scan, engine, installed
-from rag.pages.look import Look, whole
+from rag.pages.look import Look
 from rag.pages.scanned import made_alike, page_of, sizes_of
+from rag.pages.whole import whole
 from rag.pictures import Pixels, kept, pixels_of
 from rag.readers import ReaderConfig
 

@@ -11,9 +11,10 @@ from pydantic import Field
 
 from easyrec.errors import DataError
 from rag.document import Block, Figure, Place
-from rag.pages.look import Look, whole
+from rag.pages.look import Look
 from rag.pages.page import turned
 from rag.pages.scanned import made_alike, page_of, sizes_of
+from rag.pages.whole import whole
 from rag.pictures import frames_of, kept
 from rag.readers._reading import PictureConfig, Reading
 

@@ -12,9 +12,10 @@ from pydantic import Field
 from easyrec.errors import DataError
 from rag.document import Block, Figure
 from rag.pages.legible import is_scan
-from rag.pages.look import Look, Said, whole, words_of
+from rag.pages.look import Look, Said, words_of
 from rag.pages.page import Affine, Box, Page, Picture, turned
 from rag.pages.scanned import Sizes, made_alike, page_of, sizes_of
+from rag.pages.whole import whole
 from rag.pictures import Pixels
 from rag.readers._pdfium import Pdf
 from rag.readers._reading import PictureConfig, Reading

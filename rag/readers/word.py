@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from rag.document import LEVELS, Block, Bullets, Figure, Heading, Paragraph, Place, Table
-from rag.pages.look import CAPTION, FIGURE
+from rag.pages.captions import CAPTION, FIGURE
 from rag.readers._archive import check_archive, opened
 from rag.readers._reading import PictureConfig, Reading
 

@@ -4,6 +4,7 @@ import base64
 import importlib.util
 import io
 import logging
+import random
 import sys
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 
 from easyrec.errors import DataError, MissingExtra
 from rag.document import Figure, Heading, Paragraph, Place, Table
-from rag.ocr import Scan, _back, installed
+from rag.ocr import Line, Scan, _back, _room_beside, installed
 from rag.pages.legible import is_garbage, is_scan
+from rag.pages.look import Look
 from rag.pages.page import Page, Picture, Span, turned
 from rag.pages.scanned import Sizes, page_of, sizes_of
 from rag.pictures import frames_of, kept, pixels_of
@@ -34,11 +36,14 @@ needs_ocr = pytest.mark.skipif(not installed(), reason="needs the extra ocr")
 
 
 def extraction():
-    path = Path(__file__).parents[2] / "benchmarks" / "extraction.py"
-    spec = importlib.util.spec_from_file_location("benchmark_extraction", path)
+    folder = Path(__file__).parents[2] / "benchmarks"
+    spec = importlib.util.spec_from_file_location("benchmark_extraction", folder / "extraction.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["benchmark_extraction"] = module  # dataclasses look there
-    spec.loader.exec_module(module)
+    sys.path.append(str(folder))  # its room lies beside it
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(folder))
     return module
 
 
@@ -138,6 +143,22 @@ def test_places_are_those_of_the_page_as_it_is_shown(quarters):
     assert place.box == pytest.approx((10 / 40, 5 / 30, 11 / 40, 6 / 30), abs=1e-4)
 
 
+def test_round_marks_of_scans_stand_before_their_lines():
+    line = Line("a line of a list", 60.0, 40.0, 300.0, 60.0, 20.0, 0.9)
+    page = page_of(Scan(600, 800, [line], dots=[(30.0, 46.0, 36.0, 52.0)], given=(600, 800)), 1, 300.0, 400.0)
+    (block,) = Look([page]).said(page).blocks
+    assert block.items == ((0, "a line of a list"),)
+
+
+def test_lines_end_where_their_ink_does():
+    dark = np.zeros((10, 40), bool)
+    dark[4:8, 6:36] = True
+    assert _room_beside(dark) == (6, 4)
+    assert _room_beside(dark[:, :20]) == (6, 0)
+    assert _room_beside(np.pad(dark, ((0, 0), (30, 0)))) == (10, 4)  # no box leaves more than its height
+    assert _room_beside(np.zeros((10, 40), bool)) == (0, 0)
+
+
 def test_sizes_that_are_measured_are_made_alike():
     def span(points, text):
         return Span(0, 0, 1, 1, text, [0.0] * len(text), points=points)
@@ -211,12 +232,23 @@ def test_pictures_of_pages_are_those_that_they_hold(tmp_path, monkeypatch):
 
 @needs_ocr
 @pytest.mark.slow
-@pytest.mark.parametrize("angle", [0.0, 90.0, 181.5, 268.0])
-def test_a_scan_however_it_lies(tmp_path, angle):
+@pytest.mark.parametrize(
+    ("angle", "columns", "seed"), [(0.0, 1, 1), (90.0, 1, 1), (181.5, 1, 1), (268.0, 1, 1), (1.3, 2, 402)]
+)  # columns of the last one are 14 points apart
+def test_a_scan_however_it_lies(tmp_path, angle, columns, seed):
     made = extraction()
-    truth = made.document(7, chinese=False, sections=1, notes=False, long_table=0)
-    order = made.reportlab_pdf(truth, tmp_path / "text.pdf", 1, chinese=False)
-    made.scanned(tmp_path / "text.pdf", tmp_path / "scan.pdf", 1, angle=angle, dpi=150)
+    truth = made.document(
+        7 if columns == 1 else 1302,
+        chinese=False,
+        sections=columns,
+        notes=False,
+        long_table=0,
+        most=5 if columns == 1 else 3,
+    )
+    order = made.reportlab_pdf(
+        truth, tmp_path / "text.pdf", seed, chinese=False, columns=columns, look=seed % 3 if columns == 2 else None
+    )
+    made.scanned(tmp_path / "text.pdf", tmp_path / "scan.pdf", 1, angle=angle, dpi=150 if columns == 1 else 200)
     with counted() as counts:
         found = made.read(tmp_path / "scan.pdf")
     score = made.compared(order, found, read=True)
@@ -280,3 +312,13 @@ def test_documents_whose_content_is_known(tmp_path, seed, columns):
     score = made.compared(truth.blocks, made.read(tmp_path / "a.docx"))
     assert not score.wrong
     assert any(isinstance(block, Table) for block in truth.blocks)
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_layouts_of_two_columns(tmp_path, number):
+    made = extraction()
+    name, draft = list(made.LAYOUTS.items())[number]
+    order = made.layout_pdf(draft(random.Random(f"17 {number} False"), False), tmp_path / "a.pdf", 17, chinese=False)
+    score = made.compared(order, list(Pdf(ocr="never").read(tmp_path / "a.pdf")))
+    assert not score.wrong, name
+    assert score.items > 10

@@ -6,10 +6,14 @@ import time
 import pytest
 
 from easyrec.errors import DataError
-from rag.document import Bullets, Heading, Paragraph, Place, Table
-from rag.pages.look import Said, whole
+from rag.document import Bullets, Figure, Heading, Paragraph, Place, Table
+from rag.pages.headed import headed_tables_of
+from rag.pages.look import Said
 from rag.pages.page import BODY, Box, Page, Span, joined
+from rag.pages.paragraphs import Ends
 from rag.pages.regions import Aligned, Region, regions_of, with_marks
+from rag.pages.running import Running
+from rag.pages.whole import whole
 from rag.readers import reader_of
 from rag.readers.pdf import Config
 
@@ -278,6 +282,12 @@ def test_a_table_that_leaves_room_beside_it_cuts_columns_that_end_unequally():
     assert list(dict.fromkeys(read)) == ["l", "r", BODY, "m", "s"]
 
 
+def test_a_line_beside_the_end_of_the_other_column_may_be_the_last_one():
+    left = [span("l" * 36, 0, top) for top in (0, 12, 24, 56)]
+    right = [span("r" * 36, 220, 12 * i) for i in range(5)]
+    assert [[s.text[0] for s in region.spans] for region in regions_of([*left, *right])] == [["l"] * 4, ["r"] * 5]
+
+
 def test_a_number_that_no_list_reaches_begins_no_list(tmp_path):
     first = [
         "893. Level hands back what people had together that day.",
@@ -292,6 +302,81 @@ def test_wide_spaces_below_each_other_divide_no_paragraph():
     left = [span("l" * 36, 0, 12 * i) for i in (0, 1, 2, 6, 7, 8)] + gaps
     right = [span("r" * 36, 220, 12 * i) for i in range(9)]
     assert [len(region.spans) for region in regions_of([*left, *right])] == [12, 9]
+
+
+def test_a_table_needs_no_rule_but_that_under_its_header():
+    rows = [["name", "sold", "price"], *([f"n{i}", f"{i}", f"{i}.5"] for i in range(4))]
+    tops = (0, 18, 36, 66, 84)
+    cells = [span(text, 100 * c, top) for top, row in zip(tops, rows, strict=True) for c, text in enumerate(row)]
+    longer = [span("of two", 0, 47), span("x" * 60, 0, 110)]  # the second line of a cell, and text below
+    page = Page(1, 400, 400, rules=[Box(0, 13, 300, 13.5)])
+    (table,), rest = headed_tables_of(page, [*cells, *longer])
+    assert table.cells == [*rows[:2], ["n1 of two", *rows[2][1:]], *rows[3:]]
+    assert [s.text for s in rest] == ["x" * 60]
+    lines = [span("x" * 36, left, 12 * i) for left in (0, 220) for i in range(9)]
+    assert headed_tables_of(Page(1, 400, 400, rules=[Box(0, 11, 400, 11.5)]), lines) == ([], lines)
+
+
+def test_tables_and_pictures_amidst_a_paragraph_come_after_it():
+    def place(page, top, bottom):
+        return Place(page, (0.1, top, 0.9, bottom))
+
+    begun, rest = Paragraph("It begins and", place(1, 0.5, 0.8)), Paragraph("goes on.", place(2, 0.5, 0.6))
+    figure, note = Figure("Figure 1", place=place(2, 0.1, 0.4)), Paragraph("1 A note", place(1, 0.9, 0.95))
+    ends = {id(begun): Ends(2.0, 30.0, True, 10.0), id(rest): Ends(99.0, 30.0, False, 10.0)}
+    read = list(whole([Said([begun], [note], ends), Said([figure, rest], [], ends)]))
+    assert [getattr(block, "text", "") or block.caption for block in read] == [
+        "It begins and goes on.",
+        "1 A note",
+        "Figure 1",
+    ]
+    other = Paragraph("Another one.", rest.place)
+    ends[id(other)] = Ends(99.0, 30.0, True, 10.0)
+    read = list(whole([Said([begun], [], ends), Said([figure, other], [], ends)]))
+    assert read == [begun, figure, other]
+
+
+def test_heads_that_change_are_told_by_the_numbers_of_their_pages():
+    def page(number, *spans):
+        return Page(number, 500, 800, [*spans, span("a line of text " * 4, 50, 300)])
+
+    pages = [page(n, span(f"{116 + n}", 50, 30), span(f"Chapter {n * n}", 300, 30)) for n in range(1, 6)]
+    roman = [page(n, span(("iii", "iv", "v", "vi")[n - 1], 250, 770)) for n in range(1, 5)]
+    for made in (pages, roman):
+        assert all(len(Running(made, 10.0).without(one)) == 1 for one in made)
+    assert len(Running(pages, 10.0).without(page(6, span("121", 50, 30), span("kept", 300, 30)))) == 3
+
+
+def test_a_header_that_pages_repeat_is_no_running_head():
+    def page(number):
+        head = [span("Name", 50, 40), span("Price", 200, 40)]
+        return Page(number, 500, 800, [*head, *(span(f"x{number}", left, 64) for left in (50, 200))])
+
+    pages = [page(number) for number in range(1, 5)]
+    assert all(len(Running(pages, 10.0).without(one)) == 4 for one in pages)
+
+
+def test_columns_of_two_lines_are_told_by_those_of_other_pages():
+    known = []
+    long = [span(letter * 36, left, 12 * i) for letter, left in (("l", 0), ("r", 200)) for i in range(8)]
+    assert [r.spans[0].text[0] for r in regions_of(long, gutters_before=known)] == ["l", "r"]
+    short = [span("a" * 36, 0, 0), span("c" * 30, 200, 0), span("b" * 36, 0, 12)]
+    assert [s.text[0] for r in regions_of(short, gutters_before=known) for s in r.spans] == ["a", "b", "c"]
+    assert [s.text[0] for r in regions_of(short) for s in r.spans] == ["a", "c", "b"]
+
+
+def test_a_number_at_the_end_of_a_line_is_no_mark_of_the_next_column():
+    spaced = [span("words", 0, 0), span("apart", 100, 0), span("38.", 140, 0), span("r" * 20, 180, 0)]
+    assert len(with_marks(spaced)) == 4
+    assert len(with_marks([span("l" * 20, 0, 0), span("38.", 120, 0), span("r" * 20, 142, 0)])) == 2
+
+
+def test_an_indented_line_below_a_list_begins_a_paragraph(tmp_path):
+    look = ParagraphStyle("item", parent=LOOKS["BodyText"], leftIndent=18, bulletIndent=2, spaceBefore=0, spaceAfter=0)
+    own = ParagraphStyle("own", parent=LOOKS["BodyText"], firstLineIndent=14, spaceBefore=0)
+    items = [platypus.Paragraph(text, look, bulletText="\u2022") for text in TEXTS[:2]]
+    found = read(made(tmp_path / "a.pdf", [*items, paragraph(TEXTS[2], own)]))
+    assert plain(found) == [((0, TEXTS[0]), (0, TEXTS[1])), TEXTS[2]]
 
 
 @pytest.mark.slow
