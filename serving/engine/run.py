@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from serving.engine.config import EngineConfig
+from serving.engine.heaps import few_heaps_below
 from serving.server.run import check_models, check_source, listening, need
 
 
@@ -39,4 +40,5 @@ def serve_engine(config: EngineConfig, *, plugins: Sequence[str] = (), operators
         if config.processes == 1:
             work(config, state, listener, None)
         else:
+            few_heaps_below()
             Supervisor(config, listener, state, list(plugins), list(operators), "serving.engine.worker", config).run()
