@@ -29,6 +29,9 @@ def with_captions(blocks: list[Block]) -> list[Block]:
         looks, near = (CAPTION, (-1, 1)) if isinstance(block, Table) else (FIGURE, (1, -1))
         for other in (number + step for step in near):
             told = blocks[other] if 0 <= other < len(blocks) else None
+            after = blocks[other + 1] if other + 1 < len(blocks) else None
+            if isinstance(block, Table) and other > number and isinstance(after, Table):
+                continue  # it stands above the next one
             if (
                 isinstance(told, Paragraph)
                 and other not in taken

@@ -10,7 +10,7 @@ from rag.pages.striped import SHAPES, apart, columns_of, header_above, level_lin
 
 FAR = 1.6
 """Of the height of characters, and of the room between the rows above: how far rows are apart at most."""
-LEAST = 0.5
+LEAST = 0.7
 """Of the height of characters: room between rows that is never too much."""
 FILLED = 0.75
 """Share of its column that a cell has on average at most; lines of running text below a rule have more."""

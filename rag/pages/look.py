@@ -21,6 +21,8 @@ LINES = 200
 """Of a page at most, that what is no text stands for."""
 NOTE = re.compile(r"\s*(?:[\[(]?(\d{1,3})(?!\d)[\])]?|[*\u2020\u2021\u00a7\u00b6]|[\u2460-\u2473])[.):]?\s*(?=\S)")
 """How footnotes begin."""
+ITEM = re.compile(r"\(?(\d{1,3})[.)]\s")
+"""How items of numbered lists begin."""
 NOTE_SIZE = 0.92
 """Of running text, that the characters of footnotes have at most."""
 
@@ -123,7 +125,7 @@ class Look:
             first -= 1
         while first < len(rows) and not NOTE.match(line_text(rows[first])):
             first += 1
-        if first == len(rows):
+        if first == len(rows) or _is_item(rows, first):
             return spans, []
         groups: list[list[list[Span]]] = []
         number = None
@@ -154,6 +156,13 @@ class Look:
         if isinstance(block, Heading | Paragraph) and (level := self._levels.get(words_of(block.text))):
             return Heading(block.text, level, block.place)
         return block
+
+
+def _is_item(rows: list[list[Span]], number: int) -> bool:
+    """Whether a row is the next item of a list above it, whose marks may be smaller than its text."""
+    mark = ITEM.match(line_text(rows[number]))
+    above = [ITEM.match(line_text(row)) for row in rows[:number] if abs(row[0].left - rows[number][0].left) <= 1]
+    return mark is not None and any(m is not None and int(m.group(1)) == int(mark.group(1)) - 1 for m in above)
 
 
 def _merged(cells: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:

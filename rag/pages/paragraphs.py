@@ -187,7 +187,8 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
             )
             lone_mark = text.isdigit() and len(text) < 4 and _size(row) < 0.8 * styles.body  # of a footnote
             # Lines of a caption stand in the middle of their column.
-            indent = indent and not is_item and not is_caption(groups[-1][0][1])
+            again = len(groups[-1]) == 1 and _begins_again(lines, number, region)
+            indent = (indent or again) and not is_item and not is_caption(groups[-1][0][1])
             # Where lines of items begin below each other, one that begins elsewhere is of no item, unless it is at the edge.
             hang = hangs.get(round(groups[-1][0][0][0].left))
             if is_item and not page.scanned and hang is not None:
@@ -201,8 +202,7 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
                 )
             fresh = not lone_mark and (marked or far or (level == 0 and (indent or ended or beside)))
         if fresh:
-            mark = MARK.match(text)
-            last_number = mark.group(2) if mark is not None else None
+            last_number = mark.group(2) if (mark := MARK.match(text)) is not None else None
             groups.append([])
             kinds.append(level)
             is_item = marks[number] or bool(MARK.match(text))
@@ -211,6 +211,14 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
             hangs[round(groups[-1][0][0][0].left)] = box.left
         groups[-1].append((row, text))
     return _made(page, region, groups, kinds, dotted, {} if ends is None else ends)
+
+
+def _begins_again(lines: list[_Line], number: int, region: Region) -> bool:
+    """Whether a line is indented as the one above it is, which was a whole paragraph: the next line is at the edge."""
+    above, line, *below = lines[number - 1 : number + 2]
+    if not below or not SENTENCE_END.search(above[2]) or abs(line[1].left - above[1].left) > OFF:
+        return False
+    return line[1].left - region.box.left > 0.8 * line[1].height and abs(below[0][1].left - region.box.left) <= OFF
 
 
 def _indents(lines: list[_Line], number: int, region: Region) -> bool:

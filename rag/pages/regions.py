@@ -181,19 +181,26 @@ def _short_columns(region: Region | Aligned, gutter: tuple[float, float]) -> lis
 
 def _is_in_columns(row: list[Span], gutter: tuple[float, float]) -> bool:
     """Whether a row has text on both sides of a room, and the right one begins where its column does, or is indented."""
-    low, high = gutter
+    _, high = gutter
     right = [span for span in row if span.left >= high - 1]
     if not right or len(right) == len(row) or any(span.text.startswith(BODY) for span in row):
         return False
     left = [span for span in row if span.left < high - 1]
     indent = right[0].left - high
-    return all(_seen_right(span) <= low + 1 for span in left) and indent <= INDENT * right[0].size and len(row) == 2
+    return (
+        all(_seen_right(span) <= high - GUTTER * span.size for span in left)
+        and indent <= INDENT * right[0].size
+        and len(row) == 2
+    )
 
 
 def _goes_on(above: list[list[Span]], row: list[Span], gutter: tuple[float, float]) -> bool:
     """Whether a row is the next line of one of two columns."""
-    low, high = gutter
-    sides = [all(_seen_right(span) <= low + 1 for span in row), all(span.left >= high - 1 for span in row)]
+    _, high = gutter
+    sides = [
+        all(_seen_right(span) <= high - GUTTER * span.size for span in row),
+        all(span.left >= high - 1 for span in row),
+    ]
     if not any(sides):
         return False
     own = [span for span in above[-1] if (span.left >= high - 1) == sides[1]]

@@ -7,8 +7,9 @@ import pytest
 
 from easyrec.errors import DataError
 from rag.document import Bullets, Figure, Heading, Paragraph, Place, Table
+from rag.pages.captions import with_captions
 from rag.pages.headed import headed_tables_of
-from rag.pages.look import Said
+from rag.pages.look import Look, Said
 from rag.pages.page import BODY, Box, Page, Span, joined
 from rag.pages.paragraphs import Ends
 from rag.pages.regions import Aligned, Region, regions_of, with_marks
@@ -334,6 +335,23 @@ def test_tables_and_pictures_amidst_a_paragraph_come_after_it():
     ends[id(other)] = Ends(99.0, 30.0, True, 10.0)
     read = list(whole([Said([begun], [], ends), Said([figure, other], [], ends)]))
     assert read == [begun, figure, other]
+
+
+def test_a_caption_between_two_tables_belongs_to_the_second():
+    tables = [Table(((name, "b"), ("1", "2"))) for name in "xy"]
+    first, second = with_captions([tables[0], Paragraph("Table 2: Sold"), tables[1]])
+    assert (first.caption, second.caption) == ("", "Table 2: Sold")
+    assert with_captions([tables[0], Paragraph("Table 1: Sold")])[0].caption == "Table 1: Sold"
+
+
+def test_items_with_small_marks_at_the_end_of_a_page_are_no_footnotes():
+    prose = [Span(50, 60 + 14 * i, 260, 71 + 14 * i, "w" * 42, [50.0] * 42, points=11) for i in range(50)]
+    items = [Span(50, 770 + 14 * i, 200, 780 + 14 * i, f"{4 + i}. an item", [50.0] * 10, points=10) for i in range(2)]
+    items.insert(0, Span(50, 756, 200, 767, "3. an item", [50.0] * 10, points=11))
+    page = Page(1, 300, 842, [*prose[:49], *items])
+    assert Look([page]).said(page).notes == []
+    page = Page(1, 300, 842, [*prose[:49], *items[1:]])
+    assert len(Look([page]).said(page).notes) == 2
 
 
 def test_heads_that_change_are_told_by_the_numbers_of_their_pages():
