@@ -10,7 +10,7 @@ from itertools import pairwise
 from rag.document import Block, Figure, Heading, Paragraph, Table
 from rag.pages.captions import with_captions
 from rag.pages.headed import headed_tables_of
-from rag.pages.page import BODY, Box, Page, Span, joined, line_text, rows_of
+from rag.pages.page import BODY, PICTURE, Box, Page, Span, joined, line_text, rows_of
 from rag.pages.paragraphs import Ends, Styles, blocks_of, styles_of
 from rag.pages.regions import Aligned, Region, regions_of, with_marks
 from rag.pages.ruled import tables_of
@@ -76,7 +76,7 @@ class Look:
         ]
         line = max(self._styles.body, page.height / LINES)
         for number, (box, body) in enumerate([*boxed, *figures]):
-            name = f"{BODY}{number}"
+            name = f"{PICTURE if isinstance(body, Figure) else BODY}{number}"
             bodies[name] = body
             count = max(1, round(box.height / line))
             edges = [box.top + box.height * part / count for part in range(count + 1)]

@@ -12,6 +12,8 @@ from rag.document import Place
 
 BODY = "\ufdd0"
 """Stands for a table, or a picture, among characters; no text has it."""
+PICTURE = f"{BODY}picture"
+"""Stands for a picture: it begins as that of any body does."""
 DIVIDED = re.compile(r"[^\W\d_]{2}[-\u2010]$")
 """The end of a line in the middle of a word."""
 HYPHEN = re.compile(r"(?:\d|(?<![^\W_])[^\W\d_])[-\u2010]$")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from rag.pages.captions import is_caption
-from rag.pages.page import BODY, Box, Span, around, rows_of
+from rag.pages.page import BODY, PICTURE, Box, Span, around, rows_of
 
 LONE = re.compile(
     r"[\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb*\u2013-]|\(?(?:\d{1,3}|[a-z])[.)]", re.IGNORECASE
@@ -36,6 +36,8 @@ SMALL = 0.92
 """Of most characters, that those of footnotes have at most."""
 SURE = 6
 """Rows of two columns from which on others of the page are told by them."""
+NESTED = 3.0
+"""Of the height of characters: by how much lists in lists are indented at most."""
 CALLED = 3.0
 """Of the height of characters: how far above a table, or a picture, its caption begins at most."""
 SIDE = 5.0
@@ -56,6 +58,8 @@ EVEN = 3.2
 """Lines by which columns differ at most that were made equally long."""
 OFF = 0.12
 """Of the height of characters: by how much cells of a row stand at other heights at most."""
+CENTRE = 0.02
+"""Of a column: how far from its middle a picture may stand that is in its middle."""
 FULL = 0.62
 """Share of its column that a line of running text fills on average, at least; cells of tables fill less."""
 
@@ -318,6 +322,8 @@ def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[fl
             continue
         if body and not _even(rows[start:number], gutters) and not _is_free(rows, number, sides[1:]):
             continue
+        if body and _is_centred(rows[number], above, gutters):
+            continue
         if above and _broken(rows, number, around(above)):
             continue
         if all(_is_apart(row, side, em) for side in sides[1:]) and (body or _begin_together(row, sides, em)):
@@ -400,7 +406,9 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
         even = _even(rows[start : last + 1], gutters)
         room = CLOSE if even and not (near is not None and _listed(above, rows[last + 1])) else NEXT
         alone = all(other[0].text == rows[last + 1][0].text for other in rows[last + 1 :])
-        fits = (alone and _fits(rows[last + 1], above, gutters)) or _is_called(rows[last + 1], above, gutters)
+        fits = (alone and _fits(rows[last + 1], above, gutters)) or any(
+            belongs(rows[last + 1], above, gutters) for belongs in (_is_called, _is_centred)
+        )
         if not fits and (near is None or not _follows(near, rows[last + 1][0], room)):
             beside = max(span.bottom for other in rows[start : last + 1] for span in other)
             if near is None or not (_broken(rows, last + 1, around(over)) or row.top < beside + 0.2 * row.height):
@@ -432,6 +440,16 @@ def _fits(row: list[Span], above: list[Span], gutters: list[tuple[float, float]]
     return abs(row[0].left - left) <= SIDE and abs(row[0].width - second.width) <= SIDE
 
 
+def _is_centred(row: list[Span], above: list[Span], gutters: list[tuple[float, float]]) -> bool:
+    """Whether a picture stands in the middle of the first column: over all it would not, as tables do that are left there."""
+    low, high = gutters[0]
+    lines = [span for span in above if _seen_right(span) <= low + 1 and not span.text.startswith(BODY)]
+    if not row[0].text.startswith(PICTURE) or row[0].right >= high or not lines:
+        return False
+    column = around(lines)
+    return abs(row[0].left + row[0].right - column.left - column.right) <= 2 * CENTRE * column.width
+
+
 def _is_called(row: list[Span], above: list[Span], gutters: list[tuple[float, float]]) -> bool:
     """Whether a table, or a picture, stands in the first column, closely below what it is called there."""
     low, high = gutters[0]
@@ -445,8 +463,9 @@ def _listed(above: list[Span], row: list[Span]) -> bool:
     """Whether a row is the next item of a list in its column."""
     if not MARKED.match(row[0].text):
         return False
-    near = [span for span in above if abs(span.left - row[0].left) <= 1 and MARKED.match(span.text)]
-    return any(row[0].top - span.bottom <= ITEM * row[0].size for span in near)
+    size = row[0].size
+    near = [span for span in above if abs(span.left - row[0].left) <= NESTED * size and MARKED.match(span.text)]
+    return any(row[0].top - span.bottom <= ITEM * size for span in near)
 
 
 def _broken(rows: list[list[Span]], number: int, column: Box) -> bool:

@@ -44,7 +44,7 @@ def striped_tables_of(page: Page, spans: list[Span]) -> tuple[list[Ruled], list[
         return found, spans
     level = level_lines(page)
     seen: list[Box] = []
-    stacks = [part for stack in _stacks(level) for part in _headed_ones(stack, spans)]
+    stacks = [part for stack in _stacks(level) for part in _tables(stack, level, spans)]
     for group in sorted(stacks, key=lambda group: group[0].left - group[0].right):  # the widest first
         box = Box(group[0].left, group[0].top, group[0].right, group[-1].bottom)
         if any(_within(box, other) for other in seen):  # rules of some columns
@@ -130,7 +130,15 @@ def _stacks(rules: list[Box]) -> list[list[Box]]:
                 break
         else:
             stacks.append([rule])
-    return [part for stack in stacks for part in _parts(stack, rules) if len(part) > 1]
+    return [stack for stack in stacks if len(stack) > 1]
+
+
+def _tables(stack: list[Box], rules: list[Box], spans: list[Span]) -> list[list[Box]]:
+    """The rules of each table."""
+    headed = _headed_ones(stack, spans)
+    if len(headed) > 1:  # a high table's end is as far from its header as other tables are
+        return headed
+    return [one for part in _parts(stack, rules) if len(part) > 1 for one in _headed_ones(part, spans)]
 
 
 def _parts(stack: list[Box], rules: list[Box]) -> list[list[Box]]:

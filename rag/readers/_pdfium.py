@@ -13,6 +13,7 @@ import numpy as np
 
 from easyrec.errors import DataError, MissingExtra
 from rag.pages.page import Box, Page, Picture, Span
+from rag.pages.regions import LONE
 from rag.pictures import Pixels
 
 THIN = 2.5
@@ -27,6 +28,8 @@ GAP = 1.0
 """Of the height of characters: more room ends a span."""
 HYPHENS = (0x02, 0xFFFE)
 """What the library calls a hyphen at the end of a line."""
+MARK = 5
+"""Characters of a mark of a list at most, as of `(123)`."""
 SCRIPT = 0.85
 """Of the height of those beside them: smaller characters are raised or lowered ones."""
 CHARACTERS = 200_000
@@ -192,6 +195,10 @@ def _spans(raw: Any, text: Any, turn: Any) -> Iterator[Span]:
         )
         if span is not None and beside and (alike or script):
             if space:
+                if len(span.text) <= MARK and LONE.fullmatch(
+                    span.text
+                ):  # a line is as large as what its mark stands before
+                    span.points = _points(raw, text, index, matrix)
                 span.text += " "
                 span.lefts.append(span.right)
             span.text += character

@@ -10,12 +10,14 @@ from rag.document import Bullets, Figure, Heading, Paragraph, Place, Table
 from rag.pages.captions import with_captions
 from rag.pages.headed import headed_tables_of
 from rag.pages.look import Look, Said
-from rag.pages.page import BODY, Box, Page, Span, joined
+from rag.pages.page import BODY, PICTURE, Box, Page, Span, joined
 from rag.pages.paragraphs import Ends
-from rag.pages.regions import Aligned, Region, regions_of, with_marks
+from rag.pages.regions import Aligned, Region, _listed, regions_of, with_marks
 from rag.pages.running import Running
+from rag.pages.striped import striped_tables_of
 from rag.pages.whole import whole
 from rag.readers import reader_of
+from rag.readers._pdfium import Pdf
 from rag.readers.pdf import Config
 
 pytest.importorskip("pypdfium2")
@@ -381,6 +383,55 @@ def test_columns_of_two_lines_are_told_by_those_of_other_pages():
     short = [span("a" * 36, 0, 0), span("c" * 30, 200, 0), span("b" * 36, 0, 12)]
     assert [s.text[0] for r in regions_of(short, gutters_before=known) for s in r.spans] == ["a", "b", "c"]
     assert [s.text[0] for r in regions_of(short) for s in r.spans] == ["a", "c", "b"]
+
+
+def test_a_picture_in_the_middle_of_a_column_is_of_that_column():
+    left = [span("l" * 36, 0, 12 * i) for i in range(3)]
+    right = [span("r" * 36, 220, 12 * i) for i in range(3)]
+    last = [span("y" * 80, 0, 150), span("y" * 80, 0, 162)]
+    kinds = []
+    for name, place in ((PICTURE, 40), (PICTURE, 0), (BODY, 40)):
+        body = [span(name + "0", place, 44 + 12 * i, place + 100) for i in range(6)]
+        read = [s.text[0] for region in regions_of([*left, *right, *body, *last]) for s in region.spans]
+        kinds.append(list(dict.fromkeys(read)))
+    assert kinds == [["l", BODY, "r", "y"], ["l", "r", BODY, "y"], ["l", "r", BODY, "y"]]
+
+
+def test_items_of_a_list_in_a_list_are_its_next_ones():
+    above = [span("3. " + "i" * 30, 4, 0), span("i" * 20, 20, 12)]
+    assert _listed(above, [span("(1) inner", 24, 30)])
+    assert not _listed(above, [span("(1) inner", 60, 30)])
+    assert not _listed(above, [span("inner", 24, 30)])
+    assert not _listed(above, [span("(1) inner", 24, 70)])
+
+
+def test_two_tables_of_three_rules_are_two_also_where_the_second_is_high():
+    page, spans = Page(1, 500, 800), []
+    for rule in (90, 106, 160, 180, 196, 400):
+        page.rules.append(Box(50, rule, 450, rule + 0.5))
+    for name, tops in (("a", [93, 112, 128, 144]), ("b", [183, *range(202, 390, 16)])):
+        spans += [span(f"{name}{n}{c}", 60 + 100 * c, top) for n, top in enumerate(tops) for c in range(3)]
+    tables, rest = striped_tables_of(page, spans)
+    assert [[row[0] for row in table.cells] for table in tables] == [
+        ["a00", "a10", "a20", "a30"],
+        [f"b{n}0" for n in range(13)],
+    ]
+    assert rest == []
+
+
+def test_a_line_is_as_large_as_what_its_mark_stands_before(tmp_path):
+    from reportlab.pdfgen.canvas import Canvas
+
+    canvas = Canvas(str(tmp_path / "a.pdf"), pagesize=A4)
+    text = canvas.beginText(60, 700)
+    for mark, size in (("\u2022 ", 10), ("words", 11)):
+        text.setFont("Helvetica", size)
+        text.textOut(mark)
+    canvas.drawText(text)
+    canvas.save()
+    with contextlib.closing(Pdf(tmp_path / "a.pdf")) as document:
+        (line,) = with_marks(document.page(0).spans)
+    assert (line.text, line.type_size) == ("\u2022 words", 11.0)
 
 
 def test_a_number_at_the_end_of_a_line_is_no_mark_of_the_next_column():
