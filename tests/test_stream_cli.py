@@ -129,8 +129,9 @@ def test_figures_are_what_prometheus_and_json_readers_take():
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics.json") as answer:
             assert json.load(answer) == figures
-        with pytest.raises(urllib.error.HTTPError, match="404"):
+        with pytest.raises(urllib.error.HTTPError, match="404") as refused:
             urllib.request.urlopen(f"http://127.0.0.1:{server.port}/other")
+        refused.value.close()
     finally:
         server.close()
 

@@ -87,7 +87,8 @@ def _asked_of(args: argparse.Namespace, most: int) -> dict[str, Any]:
             found: dict[str, Any] = json.loads(reply.read())
     except urllib.error.HTTPError as error:
         try:
-            why = json.loads(error.read()).get("error", "")
+            with error:
+                why = json.loads(error.read()).get("error", "")
         except ValueError:
             why = ""
         raise RunError(f"{args.url}: {why or error.reason}") from None

@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import time
+import urllib.error
 import urllib.request
 from typing import Any
 
@@ -114,4 +115,6 @@ def _asked(url: str, token: str | None) -> Any:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:  # noqa: S310 (checked)
             return json.load(answer)
     except (OSError, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise RunError(f"{url} cannot be read: {error}") from None

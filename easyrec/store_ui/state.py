@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -113,6 +114,8 @@ class State:
                     found = json.loads(answer.read(STATS_BYTES))
                 made[address] = found if isinstance(found, dict) else "its /stats are of another kind"
             except (OSError, ValueError) as error:
+                if isinstance(error, urllib.error.HTTPError):
+                    error.close()
                 made[address] = f"does not tell: {getattr(error, 'reason', None) or error}"
         return made
 

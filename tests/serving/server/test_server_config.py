@@ -87,7 +87,10 @@ def test_what_no_bundle_can_serve_ends_the_command(tmp_path, toys, capsys, more,
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ("tls: {certificate: none.pem, key: none.pem}", "tls.certificate: none.pem"),
+        (
+            "tls: {certificate: none.pem, key: none.pem}",
+            "tls . certificate\n           none.pem: there is no such file",
+        ),
         ("trust: {keys: [{public: none.pub}]}", "none.pub: the key cannot be read"),
     ],
 )
