@@ -14,8 +14,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from easyrec.processors import wait_asleep
+
+if TYPE_CHECKING:
+    from feature_generator.errors import ConfigError
 
 COMMANDS = Path(__file__).parent / "commands"
 EXIT_CODES = "exit codes: 0 done, 2 bad config or usage, 3 bad data, 1 everything else, 130 interrupted"
@@ -126,24 +130,25 @@ def _dispatch(words: list[str]) -> int:
         args = parser.parse_args(rest)
     except SystemExit as stop:  # argparse prints and exits; here it only ends the command
         return int(stop.code or 0)
+    from feature_generator.errors import ConfigError  # noqa: PLC0415 (help must not wait for it)
+
     try:
         code: int | None = module.run(args)
-    except Exception as error:
-        placed = _placed(error, args)
-        if placed is error:
+    except ConfigError as error:
+        told = _placed(error, args)
+        if told is error:
             raise
-        raise placed from error
+        raise told from error
     return code or 0
 
 
-def _placed(error: Exception, args: argparse.Namespace) -> Exception:
+def _placed(error: ConfigError, args: argparse.Namespace) -> ConfigError:
     """The same; what was found wrong with a config only while it was followed is told with its line too."""
     from feature_generator.document import placed, read_config  # noqa: PLC0415 (help must not wait for it)
-    from feature_generator.errors import ConfigError  # noqa: PLC0415 (likewise)
 
     file = getattr(args, "config", None)
-    if isinstance(error, ConfigError) and isinstance(file, str) and Path(file).is_file():
-        with contextlib.suppress(ConfigError):  # the file itself is what is wrong, and is told
+    if isinstance(file, str) and Path(file).is_file():
+        with contextlib.suppress(type(error)):  # the file itself is what is wrong, and is told
             return placed(error, read_config(file, getattr(args, "override", None)))
     return error
 

@@ -10,9 +10,10 @@ from itertools import pairwise
 from rag.document import Block, Figure, Heading, Paragraph, Table
 from rag.pages.captions import with_captions
 from rag.pages.headed import headed_tables_of
+from rag.pages.marks import with_marks
 from rag.pages.page import BODY, PICTURE, Box, Page, Span, joined, line_text, rows_of
 from rag.pages.paragraphs import Ends, Styles, blocks_of, styles_of
-from rag.pages.regions import Aligned, Region, regions_of, with_marks
+from rag.pages.regions import Aligned, Region, regions_of
 from rag.pages.ruled import tables_of
 from rag.pages.running import Running
 from rag.pages.striped import striped_tables_of

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from easyrec.errors import DataError, MissingExtra
+from rag.pages.marks import LONE
 from rag.pages.page import Box, Page, Picture, Span
-from rag.pages.regions import LONE
 from rag.pictures import Pixels
 
 THIN = 2.5

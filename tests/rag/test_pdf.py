@@ -10,9 +10,10 @@ from rag.document import Bullets, Figure, Heading, Paragraph, Place, Table
 from rag.pages.captions import with_captions
 from rag.pages.headed import headed_tables_of
 from rag.pages.look import Look, Said
+from rag.pages.marks import with_marks
 from rag.pages.page import BODY, PICTURE, Box, Page, Span, joined
 from rag.pages.paragraphs import Ends
-from rag.pages.regions import Aligned, Region, _listed, regions_of, with_marks
+from rag.pages.regions import Aligned, Region, _listed, regions_of
 from rag.pages.running import Running
 from rag.pages.striped import striped_tables_of
 from rag.pages.whole import whole
